@@ -1,0 +1,63 @@
+//! What was decided.
+
+use crate::Nanos;
+
+/// Allow or deny, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Admitted and charged.
+    Ok,
+    /// The bucket does not hold the cost.
+    Quota,
+    /// Blocked until a time.
+    Blocked,
+    /// The limit admits nothing.
+    Denied,
+    /// The table is at its cap, and the bucket that the keys past it share does not hold the cost.
+    Overflow,
+    /// Admitted: there is no limit.
+    Unlimited,
+    /// The policy does not name the tenant, and refuses those.
+    Unknown,
+}
+
+/// An answer, with what a response wants to say about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Allow or deny, and why.
+    pub outcome: Outcome,
+    /// Which of the policy's limits applied.
+    pub limit: u32,
+    /// Tokens in a full bucket: `quota + burst`.
+    pub capacity: u64,
+    /// Whole tokens left after this decision.
+    pub remaining: u64,
+    /// Until the bucket is full.
+    pub reset: Nanos,
+    /// Until the same request would be admitted, all else unchanged: zero if it was, `None` if never.
+    pub retry: Option<Nanos>,
+}
+
+impl Decision {
+    /// Was it admitted?
+    #[must_use]
+    pub const fn allowed(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok | Outcome::Unlimited)
+    }
+
+    pub(crate) const fn unlimited(limit: u32) -> Self {
+        Self {
+            outcome: Outcome::Unlimited,
+            limit,
+            capacity: u64::MAX,
+            remaining: u64::MAX,
+            reset: Nanos::ZERO,
+            retry: Some(Nanos::ZERO),
+        }
+    }
+
+    pub(crate) const fn never(outcome: Outcome, limit: u32) -> Self {
+        Self { outcome, limit, capacity: 0, remaining: 0, reset: Nanos::ZERO, retry: None }
+    }
+}

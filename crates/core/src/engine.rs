@@ -1,0 +1,275 @@
+//! One namespace's buckets, shared by every thread of the process: the newest table, the caps, the blocks.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::blocks::Blocks;
+use crate::bucket::Charge;
+use crate::slot::Meta;
+use crate::sync::{AtomicU64, Ordering};
+use crate::table::Table;
+use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
+
+/// The smallest table, in slots: 32 KiB.
+const SMALLEST: usize = 1024;
+
+/// How many slots a decision settles that has to look past the first table.
+pub(crate) const SETTLED_PER_DECISION: usize = 16;
+
+/// How many slots the background settles between looks at whether it should go on.
+const SETTLED_PER_STEP: usize = 4096;
+
+/// At the cap, how long after one look for buckets to sweep the next one follows.
+const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
+
+/// Tables wait here for somebody to free them off the event loop; more than this are freed at once.
+const MOST_RETIRED: usize = 4;
+
+/// How much an engine may remember.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Capacity {
+    /// Keys, besides the tenants that the policy names. 1,024 to 100,000,000.
+    pub max_keys: u32,
+    /// The part of `max_keys` that one owner of many keys may hold: the tenants that the policy does not name
+    /// together, the anonymous clients together. Above 0, at most 1.
+    pub key_share: f64,
+}
+
+impl Capacity {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most max_keys")]
+    pub(crate) fn share(&self) -> u32 {
+        (f64::from(self.max_keys) * self.key_share.clamp(0.0, 1.0)).ceil().max(1.0) as u32
+    }
+
+    /// Slots that hold all these keys at a load of three quarters, and those that `named` tenants always have: their
+    /// bucket, and the overflow buckets that are charged in their place.
+    fn slots(&self, named: usize) -> usize {
+        ((self.max_keys as usize + 2 * named + SMALLEST) * 4 / 3).next_power_of_two()
+    }
+}
+
+/// What an engine holds at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys that have a bucket, those included that a sweep would drop.
+    pub keys: usize,
+    /// Places for keys in the newest table.
+    pub slots: usize,
+    /// Bytes that the tables take.
+    pub bytes: usize,
+    /// Decisions that were made by an overflow bucket.
+    pub overflowed: u64,
+}
+
+/// One namespace's buckets.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) hasher: KeyHasher,
+    pub(crate) blocks: Blocks,
+    pub(crate) pool_unknown: Key,
+    pub(crate) pool_anonymous: Key,
+    capacity: Capacity,
+    max_slots: usize,
+    /// The oldest table that is not settled. Locked to take a copy, to start a migration and to end one: never to
+    /// decide.
+    root: Mutex<Arc<Table>>,
+    /// Settled tables that some thread may still hold.
+    stale: Mutex<Vec<Weak<Table>>>,
+    retired: Mutex<Vec<Arc<Table>>>,
+    pub(crate) overflowed: AtomicU64,
+    looked: AtomicU64,
+}
+
+impl Engine {
+    /// An engine that decides by `policy`, whose keys `hasher` must have made.
+    #[must_use]
+    pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> Self {
+        let max_slots = capacity.slots(policy.tenants());
+        let slots = (policy.tenants() * 4 / 3).max(SMALLEST);
+        Self {
+            pool_unknown: hasher.pool(Subject::Tenant),
+            pool_anonymous: hasher.pool(Subject::Anonymous),
+            hasher,
+            blocks: Blocks::default(),
+            capacity,
+            max_slots,
+            root: Mutex::new(Arc::new(Table::new(slots, now, policy, 0))),
+            stale: Mutex::default(),
+            retired: Mutex::default(),
+            overflowed: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+        }
+    }
+
+    /// A way in, for one thread.
+    #[must_use]
+    pub fn gate(self: &Arc<Self>) -> Gate {
+        Gate::new(Arc::clone(self), self.newest_settled())
+    }
+
+    /// The policy that decides.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.root.lock().policy)
+    }
+
+    /// How much it may remember.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// What it holds at the moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let table = self.newest_settled();
+        let bytes = |table: &Table| table.slots.len() * size_of::<crate::slot::Slot>();
+        let next = table.next();
+        let newest = next.as_deref().unwrap_or(&table);
+        Stats {
+            keys: newest.load(),
+            slots: newest.slots.len(),
+            bytes: bytes(&table) + next.as_deref().map_or(0, bytes),
+            overflowed: self.overflowed.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn newest_settled(&self) -> Arc<Table> {
+        Arc::clone(&self.root.lock())
+    }
+
+    /// Finishes a migration that is under way and frees tables that nobody needs. Takes tens of milliseconds for a
+    /// million keys, in which decisions go on: for a background thread.
+    pub fn upkeep(&self, now: Nanos) {
+        loop {
+            let table = self.newest_settled();
+            let Some(next) = table.next() else { break };
+            table.settle_some(&next, SETTLED_PER_STEP, now);
+            if table.is_settled() {
+                self.promote(&table, now);
+            } else if table.cursor.load(Ordering::Relaxed) >= table.slots.len() {
+                // The last ranges are in other hands, and those go on without us.
+                break;
+            }
+        }
+        let retired = std::mem::take(&mut *self.retired.lock());
+        drop(retired);
+    }
+
+    /// Sweeps the table now, whether it is full or not: buckets that are full again are dropped.
+    pub fn sweep(&self, now: Nanos) {
+        let table = self.newest_settled();
+        self.migrate(&table, table.slots.len(), now);
+    }
+
+    /// Starts moving `table` to one of `slots` slots. `false` if it, or the one before it, is being moved already.
+    pub(crate) fn migrate(&self, table: &Arc<Table>, slots: usize, now: Nanos) -> bool {
+        let Some(root) = self.root.try_lock() else { return false };
+        if !Arc::ptr_eq(&root, table) || table.forwarded() {
+            return false;
+        }
+        let next = Table::new(slots, now, Arc::clone(&table.policy), table.claimed());
+        table.forward(Arc::new(next));
+        true
+    }
+
+    /// Makes the table after a settled one the root.
+    pub(crate) fn promote(&self, table: &Arc<Table>, now: Nanos) {
+        let Some(next) = table.next().filter(|_| table.is_settled()) else { return };
+        {
+            let mut root = self.root.lock();
+            if !Arc::ptr_eq(&root, table) {
+                return;
+            }
+            *root = Arc::clone(&next);
+        }
+        // What was expected and never came has been dropped, or was counted twice.
+        next.expected.store(0, Ordering::Relaxed);
+        let mut stale = self.stale.lock();
+        stale.retain(|old| old.upgrade().is_some_and(|old| { old.forward(Arc::clone(&next)); true }));
+        stale.push(Arc::downgrade(table));
+        drop(stale);
+        self.retire(Arc::clone(table));
+        if next.claimed() < next.slots.len() / 8 && next.slots.len() > SMALLEST {
+            self.migrate(&next, (next.slots.len() / 4).max(SMALLEST), now);
+        }
+    }
+
+    /// Puts a table where it is freed off the event loop.
+    pub(crate) fn retire(&self, table: Arc<Table>) {
+        let mut retired = self.retired.lock();
+        retired.push(table);
+        if retired.len() > MOST_RETIRED {
+            let _oldest = retired.remove(0);
+        }
+    }
+
+    /// Starts a migration if a table that is getting full should have one.
+    pub(crate) fn relieve(&self, table: &Arc<Table>, key: Key, now: Nanos) -> bool {
+        let size = table.slots.len();
+        if table.forwarded() || table.load() < size / 4 * 3 {
+            return false;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "any place to start from will do")]
+        let live = table.sample_live(key.hi as usize, now);
+        let grown = if live >= 128 && size < self.max_slots { size * 2 } else { size };
+        (live < 224 || grown > size) && self.migrate(table, grown, now)
+    }
+
+    /// At the cap: looks for buckets to sweep, now and then.
+    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, key: Key, now: Nanos) -> bool {
+        let looked = self.looked.load(Ordering::Relaxed);
+        if table.forwarded() || now.get() < looked.saturating_add(LOOK_AGAIN.get()) {
+            return false;
+        }
+        self.looked.store(now.get(), Ordering::Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "any place to start from will do")]
+        let live = table.sample_live(key.hi as usize, now);
+        live < 240 && self.migrate(table, table.slots.len(), now)
+    }
+
+    /// Writes a key that counts against a pool's share. `None`: there is no room for it.
+    pub(crate) fn admit_pooled(&self, table: &Table, pool: Key, key: Key, limit: u32) -> Option<usize> {
+        let most = self.capacity.max_keys as usize + table.policy.tenants();
+        if table.load() >= most || table.load() >= table.slots.len() / 8 * 7 {
+            return None;
+        }
+        let owner = table.claim_owner(pool)?;
+        let owner_slot = table.slots.get(owner as usize)?;
+        if !owner_slot.count_key(self.capacity.share()) {
+            return None;
+        }
+        match table.claim(key) {
+            Ok(Some((index, written))) => {
+                if !written {
+                    owner_slot.uncount_key();
+                }
+                table.slots.get(index)?.describe(Meta::owned(limit, owner));
+                Some(index)
+            }
+            Ok(None) | Err(_) => {
+                owner_slot.uncount_key();
+                None
+            }
+        }
+    }
+
+    /// Writes a key that always has a place: a tenant that the policy names, or an overflow bucket.
+    pub(crate) fn admit_named(&self, table: &Table, key: Key, limit: u32) -> Option<usize> {
+        let (index, _) = table.claim(key).ok()??;
+        table.slots.get(index)?.describe(Meta::owner(limit));
+        Some(index)
+    }
+
+    /// How much longer `key` is blocked.
+    pub(crate) fn block_left(&self, key: Key, now: Nanos) -> Option<Nanos> {
+        self.blocks.remaining(key, now)
+    }
+}
+
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Engine>();
+    shared::<Charge>();
+};

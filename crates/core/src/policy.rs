@@ -1,0 +1,246 @@
+//! Which tenant has which limit.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::key::BuildAlreadyHashed;
+use crate::{Key, KeyHasher, Limit, LimitError, Nanos, Subject};
+
+/// The longest name of a tenant, in bytes of UTF-8.
+pub const LONGEST_NAME: usize = 256;
+
+/// How many different limits one policy may hold: what a slot has bits for.
+const MOST_LIMITS: usize = 1 << 24;
+
+/// What a tenant gets that the policy does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownTenant {
+    /// The default limit.
+    Default,
+    /// Nothing.
+    Refuse,
+}
+
+/// A limit as it was declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Grant {
+    /// No limit.
+    Unlimited,
+    /// `quota` per `window`, and `burst` on top.
+    Tokens {
+        /// Tokens granted per window.
+        quota: u64,
+        /// Tokens on top that a full bucket holds.
+        burst: u64,
+        /// The time in which the quota is refilled.
+        window: Nanos,
+    },
+}
+
+impl Grant {
+    fn limit(self) -> Result<Limit, LimitError> {
+        match self {
+            Self::Unlimited => Ok(Limit::Unlimited),
+            Self::Tokens { quota, burst, window } => Limit::token_bucket(quota, burst, window),
+        }
+    }
+
+    fn digest(self, hash: &mut Sha256) {
+        match self {
+            Self::Unlimited => hash.update([0_u8]),
+            Self::Tokens { quota, burst, window } => {
+                hash.update([1_u8]);
+                for number in [quota, burst, window.get()] {
+                    hash.update(number.to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Why a policy was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PolicyError {
+    /// A limit that cannot be enforced.
+    #[error("tenant {tenant:?}: {source}")]
+    Limit {
+        /// Whose it is; empty for the default.
+        tenant: String,
+        /// What is wrong with it.
+        source: LimitError,
+    },
+    /// A name that is empty or too long.
+    #[error("a tenant name of {length} bytes; accepted are 1 to {LONGEST_NAME}")]
+    Name {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// Two rows for one tenant.
+    #[error("tenant {tenant:?} has two rows")]
+    Duplicate {
+        /// Whose they are.
+        tenant: String,
+    },
+    /// More different limits than fit.
+    #[error("more than {MOST_LIMITS} different limits")]
+    TooManyLimits,
+}
+
+/// A policy while it is being read.
+#[derive(Debug)]
+pub struct PolicyDraft {
+    hasher: KeyHasher,
+    unknown: UnknownTenant,
+    grants: HashMap<Grant, u32>,
+    limits: Vec<Limit>,
+    tenants: HashMap<Key, u32, BuildAlreadyHashed>,
+    /// Sum of the rows' digests, so that the order of rows does not matter.
+    rows: [u64; 4],
+    head: Sha256,
+}
+
+impl PolicyDraft {
+    /// A policy of one limit, for every tenant.
+    ///
+    /// # Errors
+    /// A default limit that cannot be enforced.
+    pub fn new(hasher: KeyHasher, default: Grant, unknown: UnknownTenant) -> Result<Self, PolicyError> {
+        let mut head = Sha256::new();
+        head.update(match unknown {
+            UnknownTenant::Default => [0_u8],
+            UnknownTenant::Refuse => [1_u8],
+        });
+        default.digest(&mut head);
+        let mut draft = Self {
+            hasher,
+            unknown,
+            grants: HashMap::new(),
+            limits: Vec::new(),
+            tenants: HashMap::default(),
+            rows: [0; 4],
+            head,
+        };
+        draft.intern(default, "")?;
+        Ok(draft)
+    }
+
+    /// Gives one tenant a limit of its own.
+    ///
+    /// # Errors
+    /// A name that is empty, too long or named before, or a limit that cannot be enforced.
+    pub fn tenant(&mut self, name: &str, grant: Grant) -> Result<(), PolicyError> {
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return Err(PolicyError::Name { length: name.len() });
+        }
+        let limit = self.intern(grant, name)?;
+        if self.tenants.insert(self.hasher.key(Subject::Tenant, name.as_bytes()), limit).is_some() {
+            return Err(PolicyError::Duplicate { tenant: name.to_owned() });
+        }
+        let mut row = Sha256::new();
+        row.update(name.len().to_le_bytes());
+        row.update(name);
+        grant.digest(&mut row);
+        for (sum, part) in self.rows.iter_mut().zip(row.finalize().chunks_exact(8)) {
+            *sum = sum.wrapping_add(part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+        }
+        Ok(())
+    }
+
+    /// Tenants named so far.
+    #[must_use]
+    pub fn tenants(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// The policy, complete.
+    #[must_use]
+    pub fn finish(self) -> Policy {
+        let mut hash = self.head;
+        hash.update(self.tenants.len().to_le_bytes());
+        for word in self.rows {
+            hash.update(word.to_le_bytes());
+        }
+        let hash = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        Policy { unknown: self.unknown, limits: self.limits, tenants: self.tenants, hash }
+    }
+
+    /// The index of a limit: equal limits share one.
+    fn intern(&mut self, grant: Grant, tenant: &str) -> Result<u32, PolicyError> {
+        if let Some(&index) = self.grants.get(&grant) {
+            return Ok(index);
+        }
+        let limit = grant.limit().map_err(|source| PolicyError::Limit { tenant: tenant.to_owned(), source })?;
+        let index = u32::try_from(self.limits.len())
+            .ok()
+            .filter(|_| self.limits.len() < MOST_LIMITS)
+            .ok_or(PolicyError::TooManyLimits)?;
+        self.limits.push(limit);
+        self.grants.insert(grant, index);
+        Ok(index)
+    }
+}
+
+/// Whose quota a tenant is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Named: the limit at this index, in a bucket that is always kept.
+    Named(u32),
+    /// Not named: the default limit, in a bucket that counts against a pool's share.
+    Pooled(u32),
+    /// Not named, and not wanted.
+    Refused,
+}
+
+/// A policy, checked and ready to decide by.
+#[derive(Debug)]
+pub struct Policy {
+    unknown: UnknownTenant,
+    limits: Vec<Limit>,
+    tenants: HashMap<Key, u32, BuildAlreadyHashed>,
+    hash: String,
+}
+
+impl Policy {
+    /// The limit that tenants have who are not named.
+    pub const DEFAULT: u32 = 0;
+
+    /// SHA-256 of the content, in hexadecimal: equal policies have equal hashes, in whatever order they name tenants.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Tenants named.
+    #[must_use]
+    pub fn tenants(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Different limits.
+    #[must_use]
+    pub fn limits(&self) -> usize {
+        self.limits.len()
+    }
+
+    /// The limit at an index that a decision gave.
+    #[inline]
+    #[must_use]
+    pub fn limit(&self, index: u32) -> Option<&Limit> {
+        self.limits.get(index as usize)
+    }
+
+    pub(crate) fn standing(&self, subject: Subject, key: Key) -> Standing {
+        match (subject, self.tenants.get(&key)) {
+            (Subject::Tenant, Some(&limit)) => Standing::Named(limit),
+            (Subject::Tenant, None) if self.unknown == UnknownTenant::Refuse => Standing::Refused,
+            _ => Standing::Pooled(Self::DEFAULT),
+        }
+    }
+}

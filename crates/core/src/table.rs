@@ -1,0 +1,199 @@
+//! Where buckets live: open addressing over slots of atomics, linear probing, no deletion.
+//!
+//! A table never shrinks or grows. When it fills, a *next* table is hung on it, and slots are settled there one by
+//! one ([`crate::migration`]), leaving out the buckets that have become full again: growing, sweeping and, with
+//! another policy in the next table, changing limits are one mechanism. Nobody waits for it: a decision settles the
+//! key that it needs and goes on in the next table.
+//!
+//! Memory is `32 bytes x slots`, taken from the system as zero pages, so a large table costs what of it is touched.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use crate::bucket::Word;
+use crate::slot::{Holds, Meta, Slot};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::{Gcra, Key, Limit, Nanos, Policy};
+
+/// Where a search for a key ended.
+#[derive(Debug)]
+pub(crate) enum Search {
+    /// In its slot, at this index.
+    Found(usize),
+    /// Not here, and it would be written at this index.
+    Vacant(usize),
+    /// Not here, nor will it be: look in the next table.
+    Closed,
+}
+
+/// The table can take no more keys.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) slots: Box<[Slot]>,
+    /// Instants in this table count from here.
+    pub(crate) epoch: Nanos,
+    pub(crate) policy: Arc<Policy>,
+    claimed: AtomicUsize,
+    /// Keys that may still arrive from the table before.
+    pub(crate) expected: AtomicUsize,
+    forwarded: AtomicBool,
+    next: ArcSwapOption<Table>,
+    /// The next slot that somebody should settle.
+    pub(crate) cursor: AtomicUsize,
+    /// How many slots have been settled.
+    pub(crate) settled: AtomicUsize,
+}
+
+impl Table {
+    /// `slots` is rounded up to a power of two.
+    pub(crate) fn new(slots: usize, epoch: Nanos, policy: Arc<Policy>, expected: usize) -> Self {
+        let slots = slots.next_power_of_two();
+        #[cfg(not(loom))]
+        let slots = bytemuck::zeroed_slice_box(slots);
+        #[cfg(loom)]
+        let slots = (0..slots).map(|_| Slot::new()).collect();
+        Self {
+            slots,
+            epoch,
+            policy,
+            claimed: AtomicUsize::new(0),
+            expected: AtomicUsize::new(expected),
+            forwarded: AtomicBool::new(false),
+            next: ArcSwapOption::empty(),
+            cursor: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
+        }
+    }
+
+    /// Is there a next table?
+    #[inline]
+    pub(crate) fn forwarded(&self) -> bool {
+        self.forwarded.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn next(&self) -> Option<Arc<Self>> {
+        self.next.load_full()
+    }
+
+    /// Hangs the next table on this one, once. Sets it anew for a table that is settled, so that who still holds an
+    /// old one comes straight to the newest, and holds nothing in between.
+    pub(crate) fn forward(&self, next: Arc<Self>) {
+        self.next.store(Some(next));
+        // Release: who sees the flag sees the table.
+        self.forwarded.store(true, Ordering::Release);
+    }
+
+    /// Has every slot been settled in the next table?
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire) >= self.slots.len()
+    }
+
+    /// Keys written here.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    /// Keys written here or still to come from the table before.
+    pub(crate) fn load(&self) -> usize {
+        self.claimed() + self.expected.load(Ordering::Relaxed)
+    }
+
+    /// Time in this table's count.
+    #[inline]
+    pub(crate) fn instant(&self, now: Nanos) -> Nanos {
+        now.since(self.epoch)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+    fn home(&self, key: Key) -> usize {
+        key.lo as usize & (self.slots.len() - 1)
+    }
+
+    /// The slot at `index`, which wraps around.
+    #[inline]
+    fn at(&self, index: usize) -> (usize, Option<&Slot>) {
+        let index = index & (self.slots.len() - 1);
+        (index, self.slots.get(index))
+    }
+
+    #[inline]
+    pub(crate) fn search(&self, key: Key) -> Search {
+        let home = self.home(key);
+        for step in 0..self.slots.len() {
+            let (index, Some(slot)) = self.at(home + step) else { break };
+            match slot.holds(key) {
+                Holds::This => return Search::Found(index),
+                Holds::Nothing => return Search::Vacant(index),
+                Holds::Closed => return Search::Closed,
+                Holds::Other => {}
+            }
+        }
+        Search::Closed
+    }
+
+    /// The slot of a key that is here.
+    #[inline]
+    pub(crate) fn find(&self, key: Key) -> Option<&Slot> {
+        match self.search(key) {
+            Search::Found(index) => self.slots.get(index),
+            Search::Vacant(_) | Search::Closed => None,
+        }
+    }
+
+    /// The slot of a key, written now if it was not there. `true`: by this call. `Ok(None)`: look in the next table.
+    pub(crate) fn claim(&self, key: Key) -> Result<Option<(usize, bool)>, Full> {
+        let home = self.home(key);
+        for step in 0..self.slots.len() {
+            let (index, Some(slot)) = self.at(home + step) else { break };
+            match slot.holds(key) {
+                Holds::This => return Ok(Some((index, false))),
+                Holds::Closed => return Ok(None),
+                Holds::Other => {}
+                Holds::Nothing => match slot.claim(key) {
+                    Ok(written) => {
+                        if written {
+                            self.claimed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        return Ok(Some((index, written)));
+                    }
+                    Err(Holds::Closed) => return Ok(None),
+                    Err(_) => {}
+                },
+            }
+        }
+        Err(Full)
+    }
+
+    /// The limit of a slot's key, if it is one that keeps a bucket.
+    #[inline]
+    pub(crate) fn limit_of(&self, meta: Meta) -> Option<&Gcra> {
+        self.policy.limit(meta.limit()).and_then(Limit::gcra)
+    }
+
+    /// Would dropping this bucket change any decision? A full one is as good as none.
+    pub(crate) fn is_live(&self, slot: &Slot, word: Word, now: Nanos) -> bool {
+        let Some(gcra) = slot.meta().and_then(|meta| self.limit_of(meta)) else { return false };
+        word.blocked() || word.tat() > gcra.instant(self.instant(now))
+    }
+
+    /// How many of 256 claimed slots, from an arbitrary place on, hold live buckets; as a share of 256.
+    pub(crate) fn sample_live(&self, from: usize, now: Nanos) -> usize {
+        let (mut seen, mut live) = (0, 0);
+        for step in 0..self.slots.len().min(1024) {
+            let (_, Some(slot)) = self.at(from + step) else { break };
+            if slot.key().is_none() {
+                continue;
+            }
+            seen += 1;
+            live += usize::from(slot.bucket().read().is_some_and(|word| self.is_live(slot, word, now)));
+            if seen == 256 {
+                break;
+            }
+        }
+        if seen == 0 { 0 } else { live * 256 / seen }
+    }
+}

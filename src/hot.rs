@@ -1,0 +1,131 @@
+//! The functions on the path of a request, registered through Node-API itself.
+//!
+//! A function that `#[napi]` generates costs five times what reading its string does. These read one string into a
+//! buffer on the stack, and leave the decision in the answer.
+
+#![expect(unsafe_code, reason = "Node-API is C; each block says why it holds")]
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_void};
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+
+use napi::sys;
+use tollgate_core::Subject;
+
+use crate::answer::{CLOSED, INVALID_TENANT};
+use crate::error::{Result, internal};
+use crate::session::{LONGEST_NAME, Session};
+
+/// Room for the longest name, one byte more (to see that a name is longer), the rest of the character that the byte
+/// begins, and Node-API's terminator.
+const BUFFER: usize = LONGEST_NAME + 8;
+
+/// A function for JavaScript that decides on the tenant that it is called with.
+pub fn consume(env: sys::napi_env, session: &Rc<RefCell<Session>>) -> Result<sys::napi_value> {
+    register(env, c"consume", consume_tenant, session)
+}
+
+/// A function for JavaScript that decides on the client address that it is called with.
+pub fn consume_anonymous(env: sys::napi_env, session: &Rc<RefCell<Session>>) -> Result<sys::napi_value> {
+    register(env, c"consumeAnonymous", consume_address, session)
+}
+
+type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+/// Makes a function whose data is a counted reference to the session, given back when the function is collected.
+fn register(
+    env: sys::napi_env,
+    name: &CStr,
+    callback: Callback,
+    session: &Rc<RefCell<Session>>,
+) -> Result<sys::napi_value> {
+    let length = name.to_bytes().len().cast_signed();
+    let data = Rc::into_raw(Rc::clone(session)).cast_mut().cast::<c_void>();
+    let mut function = ptr::null_mut();
+    // SAFETY: `env` is the environment of the call that led here, on its thread; the name outlives the call, which
+    // copies it; `data` stays valid until `release`, which runs once, after the last call of the function.
+    let status = unsafe {
+        match sys::napi_create_function(env, name.as_ptr(), length, Some(callback), data, &raw mut function) {
+            sys::Status::napi_ok => {
+                sys::napi_add_finalizer(env, function, data, Some(release), ptr::null_mut(), ptr::null_mut())
+            }
+            failure => failure,
+        }
+    };
+    if status == sys::Status::napi_ok {
+        return Ok(function);
+    }
+    // SAFETY: no finalizer was registered, so nobody else gives this reference back; if a function was made, it is
+    // dropped here unseen by JavaScript.
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Session>>()) });
+    Err(internal(format!("Node-API status {status} while registering a function")))
+}
+
+/// SAFETY (for who registers it): `data` is from `Rc::into_raw` in [`register`], and this runs once.
+unsafe extern "C" fn release(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: as above; finalizers run on the environment's thread, where the session lives.
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Session>>()) });
+}
+
+/// SAFETY (for who registers it): only by [`register`], so that the function's data is a session.
+unsafe extern "C" fn consume_tenant(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: called by Node-API as the callback of a function that `register` made.
+    unsafe { call(env, info, Subject::Tenant) }
+}
+
+/// SAFETY (for who registers it): as [`consume_tenant`].
+unsafe extern "C" fn consume_address(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: called by Node-API as the callback of a function that `register` made.
+    unsafe { call(env, info, Subject::Anonymous) }
+}
+
+/// SAFETY: `env` and `info` are those of a call of a function that [`register`] made.
+#[inline(always)]
+unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subject) -> sys::napi_value {
+    let mut count = 1;
+    let mut argument = ptr::null_mut();
+    let mut data = ptr::null_mut();
+    let mut buffer = [MaybeUninit::<u8>::uninit(); BUFFER];
+    let mut length = 0;
+    // SAFETY: `count` says how many arguments fit, and a missing one is given as undefined. `data` is the session of
+    // `register`, alive because its function is being called. The string is written to `buffer`, of which Node-API
+    // is told the size; what is not a string writes nothing.
+    let (status, session) = unsafe {
+        sys::napi_get_cb_info(env, info, &raw mut count, &raw mut argument, ptr::null_mut(), &raw mut data);
+        let status = sys::napi_get_value_string_utf8(
+            env,
+            argument,
+            buffer.as_mut_ptr().cast(),
+            BUFFER,
+            &raw mut length,
+        );
+        (status, data.cast_const().cast::<RefCell<Session>>().as_ref())
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        if status != sys::Status::napi_ok {
+            return INVALID_TENANT;
+        }
+        // SAFETY: Node-API has written `length` bytes, fewer than BUFFER, and a terminator.
+        let name = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), length.min(BUFFER)) };
+        let Some(Ok(mut session)) = session.map(RefCell::try_borrow_mut) else { return CLOSED };
+        let outcome = session.consume(subject, name);
+        session.keep_up(env);
+        outcome
+    }));
+    let mut result = ptr::null_mut();
+    // SAFETY: `env` is this call's; the strings are terminated and outlive the call.
+    unsafe {
+        match outcome {
+            Ok(code) => sys::napi_create_int32(env, code, &raw mut result),
+            Err(_panic) => sys::napi_throw_error(
+                env,
+                c"TOLLGATE_INTERNAL".as_ptr(),
+                c"a decision panicked; please report this".as_ptr(),
+            ),
+        };
+    }
+    result
+}

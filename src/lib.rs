@@ -1,0 +1,24 @@
+//! The addon: the only Rust that knows Node.
+//!
+//! It converts values, reads the clock, and keeps one engine per namespace; every decision is `tollgate_core`'s.
+//!
+//! 1. [`draft`]: a policy, read row by row from JavaScript.
+//! 2. [`namespace`]: the process's engines, by name.
+//! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
+//! 4. [`hot`]: the two functions on the path of a request, registered by hand.
+//! 5. [`answer`]: the typed array in which a decision is left.
+//! 6. [`clock`], [`error`], [`upkeep`].
+
+// Exported items are documented in ts/, which is where users meet them.
+#![allow(missing_docs, reason = "the macros generate public items without documentation")]
+#![allow(unreachable_pub, reason = "what is exported to JavaScript is public to the macros alone")]
+
+mod answer;
+mod clock;
+mod draft;
+mod error;
+mod gate;
+mod hot;
+mod namespace;
+mod session;
+mod upkeep;

@@ -1,0 +1,84 @@
+//! What the functions of one limiter in one environment share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use napi::{Env, sys};
+use tollgate_core::{Decision, Gate, Nanos, Subject};
+
+use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT};
+use crate::upkeep::Upkeep;
+
+/// The longest name, in bytes of UTF-8.
+pub const LONGEST_NAME: usize = tollgate_core::policy::LONGEST_NAME;
+
+/// U+FFFD in UTF-8: what a lone surrogate is read as, so two different names could be read as one.
+const REPLACEMENT: [u8; 3] = [0xEF, 0xBF, 0xBD];
+
+/// One limiter in one environment. On that environment's thread alone.
+pub struct Session {
+    gate: Option<Gate>,
+    pub answer: Answer,
+    upkeep: Arc<AtomicBool>,
+}
+
+impl Session {
+    pub fn new(gate: Gate, answer: Answer) -> Self {
+        Self { gate: Some(gate), answer, upkeep: Arc::default() }
+    }
+
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    pub fn close(&mut self) {
+        self.gate = None;
+    }
+
+    /// The hot call: [`Gate::consume`] with the cost and time left in the answer.
+    #[inline]
+    pub fn consume(&mut self, subject: Subject, name: &[u8]) -> i32 {
+        let Some(cost) = self.answer.cost() else { return INVALID_COST };
+        self.decide(name, |gate, now| gate.consume(subject, name, cost, now))
+    }
+
+    /// Decides something about a name, and leaves the answer.
+    #[inline]
+    pub fn decide(&mut self, name: &[u8], decide: impl FnOnce(&mut Gate, Nanos) -> Decision) -> i32 {
+        let Some(gate) = self.gate.as_mut() else { return CLOSED };
+        if name.is_empty() || name.len() > LONGEST_NAME || garbled(name) {
+            return INVALID_TENANT;
+        }
+        let now = self.answer.now();
+        self.answer.leave(&decide(gate, now))
+    }
+
+    /// Starts [`Upkeep`] on libuv's pool if decisions have left something for it, and none is running.
+    #[inline]
+    pub fn keep_up(&mut self, env: sys::napi_env) {
+        if let Some(gate) = self.gate.as_mut()
+            && gate.take_wants_upkeep()
+        {
+            self.start_upkeep(env);
+        }
+    }
+
+    #[cold]
+    fn start_upkeep(&self, env: sys::napi_env) {
+        let Some(gate) = &self.gate else { return };
+        if !self.upkeep.swap(true, Ordering::AcqRel) {
+            let upkeep = Upkeep {
+                engine: Arc::clone(gate.engine()),
+                now: self.answer.now(),
+                running: Arc::clone(&self.upkeep),
+            };
+            // It cannot be queued while the environment ends; then there is nothing to keep up.
+            let _ = Env::from_raw(env).spawn(upkeep);
+        }
+    }
+}
+
+#[inline]
+fn garbled(name: &[u8]) -> bool {
+    name.contains(&REPLACEMENT[0]) && name.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT)
+}

@@ -1,0 +1,30 @@
+//! Work that decisions leave behind, done on libuv's pool: settling the rest of a table, freeing the old one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use napi::{Env, Task};
+use tollgate_core::{Engine, Nanos};
+
+/// One run of [`Engine::upkeep`].
+pub struct Upkeep {
+    pub engine: Arc<Engine>,
+    pub now: Nanos,
+    pub running: Arc<AtomicBool>,
+}
+
+impl Task for Upkeep {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> napi::Result<()> {
+        // A panic must not cross into libuv. What was left undone, decisions do.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.engine.upkeep(self.now)));
+        self.running.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    fn resolve(&mut self, _env: Env, (): ()) -> napi::Result<()> {
+        Ok(())
+    }
+}
