@@ -60,7 +60,6 @@ impl Answer {
 
     /// Leaves a decision; gives the code of its outcome.
     #[inline]
-    #[expect(clippy::cast_precision_loss, reason = "tokens and milliseconds stay below 2^53")]
     pub fn leave(&mut self, decision: &Decision) -> i32 {
         let unlimited = decision.outcome == Outcome::Unlimited;
         // SAFETY: the array was made for this by ts/native.ts, over a buffer of its own that it hands to nobody else;
@@ -89,6 +88,7 @@ impl Answer {
 /// A number as tokens, or `None` if it is not a whole number from 0 to 2^53 - 1.
 #[inline]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+#[expect(clippy::float_cmp, reason = "a whole number is exactly its own truncation")]
 pub fn tokens(number: f64) -> Option<u64> {
-    (number >= 0.0 && number <= MAX_SAFE_INTEGER && number.trunc() == number).then_some(number as u64)
+    ((0.0..=MAX_SAFE_INTEGER).contains(&number) && number.trunc() == number).then_some(number as u64)
 }

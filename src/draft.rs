@@ -42,7 +42,6 @@ impl PolicyDraft {
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn add_tenants(
         &mut self,
         names: Vec<String>,

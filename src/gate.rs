@@ -46,7 +46,6 @@ fn subject(anonymous: bool) -> Subject {
 #[napi]
 impl Gate {
     #[napi(constructor, catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn new(
         namespace: String,
         draft: &mut PolicyDraft,
@@ -82,28 +81,24 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn peek(&self, env: Env, name: String, anonymous: bool) -> i32 {
         let Some(cost) = self.session.borrow().answer.cost() else { return INVALID_COST };
         self.decide(env, &name, |gate, now| gate.peek(subject(anonymous), name.as_bytes(), cost, now))
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn reward(&self, env: Env, name: String, anonymous: bool, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
         self.decide(env, &name, |gate, now| gate.reward(subject(anonymous), name.as_bytes(), amount, now))
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn penalize(&self, env: Env, name: String, anonymous: bool, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
         self.decide(env, &name, |gate, now| gate.penalize(subject(anonymous), name.as_bytes(), amount, now))
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn block(&self, env: Env, name: String, anonymous: bool, duration_ms: f64) -> i32 {
         let Some(millis) = tokens(duration_ms) else { return INVALID_COST };
         let time = Nanos::from_millis(millis);
@@ -111,14 +106,12 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::needless_pass_by_value, reason = "napi gives values")]
     pub fn reset(&self, env: Env, name: String, anonymous: bool) -> i32 {
         self.decide(env, &name, |gate, now| gate.reset(subject(anonymous), name.as_bytes(), now))
     }
 
     /// A limit, by the index that a decision gave.
     #[napi(catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "quotas come from numbers")]
     pub fn limit_at(&self, index: u32) -> Result<LimitRow> {
         let session = self.session.borrow();
         let policy = session.gate().ok_or_else(closed)?.engine().policy();
@@ -136,7 +129,6 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    #[expect(clippy::cast_precision_loss, reason = "counts of things in memory")]
     pub fn stats(&self) -> Result<GateStats> {
         let session = self.session.borrow();
         let engine = session.gate().ok_or_else(closed)?.engine();

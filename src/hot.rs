@@ -83,7 +83,7 @@ unsafe extern "C" fn consume_address(env: sys::napi_env, info: sys::napi_callbac
 }
 
 /// SAFETY: `env` and `info` are those of a call of a function that [`register`] made.
-#[inline(always)]
+#[inline]
 unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subject) -> sys::napi_value {
     let mut count = 1;
     let mut argument = ptr::null_mut();

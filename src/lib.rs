@@ -11,6 +11,8 @@
 
 // Exported items are documented in ts/, which is where users meet them.
 #![allow(missing_docs, reason = "the macros generate public items without documentation")]
+#![allow(clippy::cast_precision_loss, reason = "JavaScript has one kind of number; these stay below 2^53")]
+#![allow(clippy::needless_pass_by_value, reason = "napi-rs hands exported functions values")]
 #![allow(unreachable_pub, reason = "what is exported to JavaScript is public to the macros alone")]
 
 mod answer;

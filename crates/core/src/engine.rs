@@ -240,23 +240,17 @@ impl Engine {
         if !owner_slot.count_key(self.capacity.share()) {
             return None;
         }
-        match table.claim(key) {
-            Ok(Some((index, written))) => {
-                if !written {
-                    owner_slot.uncount_key();
-                }
-                table.slots.get(index)?.describe(Meta::owned(limit, owner));
-                Some(index)
-            }
-            Ok(None) | Err(_) => {
-                owner_slot.uncount_key();
-                None
-            }
+        let claimed = table.claim(key).ok().flatten();
+        if claimed.is_none_or(|(_, written)| !written) {
+            owner_slot.uncount_key();
         }
+        let (index, _) = claimed?;
+        table.slots.get(index)?.describe(Meta::owned(limit, owner));
+        Some(index)
     }
 
     /// Writes a key that always has a place: a tenant that the policy names, or an overflow bucket.
-    pub(crate) fn admit_named(&self, table: &Table, key: Key, limit: u32) -> Option<usize> {
+    pub(crate) fn admit_named(table: &Table, key: Key, limit: u32) -> Option<usize> {
         let (index, _) = table.claim(key).ok()??;
         table.slots.get(index)?.describe(Meta::owner(limit));
         Some(index)

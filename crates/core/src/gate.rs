@@ -138,7 +138,7 @@ impl Gate {
                 continue;
             }
             let written = if kept {
-                self.engine.admit_named(&table, key, limit)
+                Engine::admit_named(&table, key, limit)
             } else {
                 self.engine.admit_pooled(&table, self.pool(subject), key, limit)
             };
@@ -166,7 +166,7 @@ impl Gate {
             self.catch_up(now);
             let (table, index) = match locate(&self.table, shared, now) {
                 Place::Here(table, index) => (table, index),
-                Place::Absent(table) => match self.engine.admit_named(&table, shared, limit) {
+                Place::Absent(table) => match Engine::admit_named(&table, shared, limit) {
                     Some(index) => (table, index),
                     // Not a slot is left, not even the ones set aside: strict.
                     None if !table.forwarded() => return Decision::never(Outcome::Overflow, limit),

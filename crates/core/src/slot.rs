@@ -153,7 +153,6 @@ impl Meta {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 24 bits")]
     pub(crate) fn limit(self) -> u32 {
         (self.0 >> 32 & Self::LIMIT) as u32
     }

@@ -194,6 +194,6 @@ impl Table {
                 break;
             }
         }
-        if seen == 0 { 0 } else { live * 256 / seen }
+        (live * 256).checked_div(seen).unwrap_or(0)
     }
 }
