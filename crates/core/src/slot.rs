@@ -3,6 +3,7 @@
 //! A slot belongs to one key for the life of its table. That is what makes a compare-and-swap on the bucket safe
 //! without tags or epochs: no word can come back as somebody else's.
 
+#[cfg(not(loom))]
 use bytemuck::Zeroable;
 
 use crate::Key;

@@ -1,0 +1,230 @@
+//! Every schedule of small programs over the real bucket, slot, table and migration: `npm run test:loom`.
+//!
+//! [`spend`] is the walk of [`crate::Gate`] without its caps: find the key or write it, charge it, follow it to the next
+//! table when it moves. The programs run it against itself and against the movers.
+
+use std::sync::Arc;
+
+use loom::thread;
+
+use crate::bucket::Charge;
+use crate::migration::{Place, locate};
+use crate::policy::Grant;
+use crate::slot::Meta;
+use crate::sync::Ordering;
+use crate::table::Table;
+use crate::{Key, KeyHasher, Nanos, Policy, PolicyDraft, Subject, UnknownTenant};
+
+/// One second after the tables' epoch. Nothing refills meanwhile.
+const NOW: Nanos = Nanos::from_secs(1);
+
+fn hasher() -> KeyHasher {
+    KeyHasher::with_secret(1, 2)
+}
+
+/// A policy of `quota` tokens an hour for everybody.
+fn policy(quota: u64) -> Arc<Policy> {
+    let default = Grant::Tokens { quota, burst: 0, window: Nanos::from_secs(3600) };
+    Arc::new(PolicyDraft::new(hasher(), default, UnknownTenant::Default).unwrap().finish())
+}
+
+fn key(name: &str) -> Key {
+    hasher().key(Subject::Tenant, name.as_bytes())
+}
+
+fn table(slots: usize, policy: &Arc<Policy>) -> Arc<Table> {
+    Arc::new(Table::new(slots, Nanos::ZERO, Arc::clone(policy), 0))
+}
+
+/// Writes a key as a decision does; `None` if the table takes no more keys.
+fn write(table: &Table, key: Key) -> Option<usize> {
+    let (index, _) = table.claim(key).unwrap()?;
+    table.slots[index].describe(Meta::owner(Policy::DEFAULT));
+    Some(index)
+}
+
+/// Consumes one token, wherever the bucket is.
+fn spend(from: &Arc<Table>, key: Key) -> bool {
+    loop {
+        let (table, index) = match locate(from, key, NOW) {
+            Place::Here(table, index) => (table, index),
+            Place::Absent(table) => match write(&table, key) {
+                Some(index) => (table, index),
+                None => continue,
+            },
+        };
+        // Written by another that has not come to describe it: as `Gate::describe`.
+        let meta = table.slots[index].describe(Meta::owner(Policy::DEFAULT));
+        let gcra = table.limit_of(meta).unwrap();
+        match table.slots[index].bucket().charge(gcra, gcra.instant(table.instant(NOW)), 1) {
+            Charge::Admitted(_) => return true,
+            Charge::Refused(..) => return false,
+            Charge::Blocked => panic!("nobody blocks"),
+            Charge::Elsewhere => {}
+        }
+    }
+}
+
+/// Moves every slot to the next table, in ranges of `step`.
+fn settle(table: &Table, step: usize) {
+    let next = table.next().unwrap();
+    while table.cursor.load(Ordering::Relaxed) < table.slots.len() {
+        table.settle_some(&next, step, NOW);
+    }
+}
+
+/// What is left in the bucket after everything, of which there is exactly one.
+fn left(from: &Arc<Table>, key: Key) -> u64 {
+    match locate(from, key, NOW) {
+        Place::Here(table, index) => {
+            let slot = &table.slots[index];
+            let gcra = table.limit_of(slot.meta().unwrap()).unwrap();
+            let copies = table.slots.iter().filter(|slot| slot.key() == Some(key)).count();
+            assert_eq!(copies, 1, "a key stands once in a table");
+            gcra.remaining(slot.bucket().read().unwrap().tat(), gcra.instant(table.instant(NOW)))
+        }
+        Place::Absent(table) => table.policy.limit(Policy::DEFAULT).unwrap().gcra().unwrap().capacity(),
+    }
+}
+
+fn model(preemptions: usize, program: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(program);
+}
+
+#[test]
+fn two_charges_of_one_token_admit_one() {
+    let policy = policy(1);
+    model(4, move || {
+        let table = table(2, &policy);
+        let acme = key("acme");
+        write(&table, acme);
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || spend(&table, acme)
+        });
+        let mine = spend(&table, acme);
+        assert!(mine ^ other.join().unwrap());
+    });
+}
+
+#[test]
+fn a_key_written_by_two_at_once_stands_once() {
+    let policy = policy(2);
+    model(4, move || {
+        let table = table(2, &policy);
+        let acme = key("acme");
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || spend(&table, acme)
+        });
+        assert!(spend(&table, acme));
+        assert!(other.join().unwrap());
+        assert_eq!(table.claimed(), 1);
+        assert_eq!(left(&table, acme), 0);
+    });
+}
+
+#[test]
+fn different_keys_written_at_once_both_stand() {
+    let policy = policy(2);
+    model(3, move || {
+        let table = table(2, &policy);
+        let (acme, globex) = (key("acme"), key("globex"));
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || spend(&table, globex)
+        });
+        assert!(spend(&table, acme));
+        assert!(other.join().unwrap());
+        assert_eq!((left(&table, acme), left(&table, globex)), (1, 1));
+    });
+}
+
+#[test]
+fn a_charge_during_a_move_is_neither_lost_nor_repeated() {
+    let policy = policy(3);
+    model(3, move || {
+        let old = table(2, &policy);
+        let acme = key("acme");
+        assert!(spend(&old, acme));
+        let other = thread::spawn({
+            let (old, next) = (Arc::clone(&old), table(2, &policy));
+            move || {
+                old.forward(next);
+                settle(&old, 1);
+            }
+        });
+        assert!(spend(&old, acme));
+        other.join().unwrap();
+        assert_eq!(left(&old, acme), 1);
+    });
+}
+
+#[test]
+fn a_new_key_during_a_move_is_written_once() {
+    let policy = policy(3);
+    model(3, move || {
+        let old = table(2, &policy);
+        let acme = key("acme");
+        let other = thread::spawn({
+            let (old, next) = (Arc::clone(&old), table(2, &policy));
+            move || {
+                old.forward(next);
+                settle(&old, 2);
+            }
+        });
+        assert!(spend(&old, acme));
+        other.join().unwrap();
+        assert_eq!(left(&old, acme), 2);
+    });
+}
+
+#[test]
+fn helpers_of_one_move_and_a_spender_agree() {
+    let policy = policy(2);
+    model(2, move || {
+        let old = table(2, &policy);
+        let acme = key("acme");
+        assert!(spend(&old, acme));
+        old.forward(table(2, &policy));
+        let helpers: Vec<_> = (0..2)
+            .map(|_| {
+                let old = Arc::clone(&old);
+                thread::spawn(move || settle(&old, 1))
+            })
+            .collect();
+        let admitted = [spend(&old, acme), spend(&old, acme)];
+        for helper in helpers {
+            helper.join().unwrap();
+        }
+        assert_eq!(admitted, [true, false]);
+        assert_eq!(left(&old, acme), 0);
+    });
+}
+
+#[test]
+fn a_late_helper_does_not_revive_a_bucket_that_went_on() {
+    let policy = policy(3);
+    model(2, move || {
+        let (first, second) = (table(2, &policy), table(2, &policy));
+        let acme = key("acme");
+        assert!(spend(&first, acme));
+        first.forward(Arc::clone(&second));
+        let late = thread::spawn({
+            let first = Arc::clone(&first);
+            move || {
+                locate(&first, acme, NOW);
+            }
+        });
+        settle(&first, 2);
+        if first.is_settled() {
+            second.forward(table(2, &policy));
+            settle(&second, 2);
+        }
+        assert!(spend(&first, acme));
+        late.join().unwrap();
+        assert_eq!(left(&first, acme), 1);
+    });
+}
