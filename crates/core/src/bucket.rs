@@ -68,6 +68,17 @@ pub(crate) enum Charge {
     Elsewhere,
 }
 
+/// What a freeze came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frozen {
+    /// The word is to be copied to the next table.
+    Carry(Word),
+    /// There was nothing to copy, and it is `MOVED` by this call.
+    Dropped,
+    /// It was `MOVED` before.
+    Gone,
+}
+
 /// A view of the word that knows how to change it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bucket<'a>(pub(crate) &'a AtomicU64);
@@ -135,21 +146,21 @@ impl Bucket<'_> {
         }
     }
 
-    /// First half of a move: nothing changes the word any more. Gives the word to copy, or `None` if there is nothing
-    /// to copy (any more), in which case it is `MOVED`. `keep` says whether a word is worth copying.
-    pub(crate) fn freeze(self, keep: impl Fn(Word) -> bool) -> Option<Word> {
+    /// First half of a move: nothing changes the word any more. `keep` says whether a word is worth copying.
+    pub(crate) fn freeze(self, keep: impl Fn(Word) -> bool) -> Frozen {
         let mut current = self.0.load(Ordering::Acquire);
         loop {
             if current == MOVED {
-                return None;
+                return Frozen::Gone;
             }
             if current & FROZEN != 0 {
-                return Some(Word(current & !FROZEN));
+                return Frozen::Carry(Word(current & !FROZEN));
             }
             let kept = current != 0 && keep(Word(current));
             let next = if kept { current | FROZEN } else { MOVED };
             match self.0.compare_exchange_weak(current, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return kept.then_some(Word(current)),
+                Ok(_) if kept => return Frozen::Carry(Word(current)),
+                Ok(_) => return Frozen::Dropped,
                 Err(found) => current = found,
             }
         }
@@ -161,8 +172,9 @@ impl Bucket<'_> {
         let _ = self.0.compare_exchange(Word::FRESH.0, word.0, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Last half of a move. Release: who reads `MOVED` sees the copy in the next table.
-    pub(crate) fn depart(self) {
-        self.0.store(MOVED, Ordering::Release);
+    /// Last half of a move; `true` for the first of several helpers. Release: who reads `MOVED` sees the copy in the
+    /// next table.
+    pub(crate) fn depart(self) -> bool {
+        self.0.swap(MOVED, Ordering::AcqRel) != MOVED
     }
 }

@@ -2,23 +2,18 @@
 
 use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
 use crate::slot::Meta;
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::Table;
+use crate::table::{SAMPLE, Table};
 use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
 
 /// The smallest table, in slots: 32 KiB.
 const SMALLEST: usize = 1024;
-
-/// How many slots a decision settles that has to look past the first table.
-pub(crate) const SETTLED_PER_DECISION: usize = 16;
-
-/// How many slots the background settles between looks at whether it should go on.
-const SETTLED_PER_STEP: usize = 4096;
 
 /// At the cap, how long after one look for buckets to sweep the next one follows.
 const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
@@ -71,14 +66,14 @@ pub struct Engine {
     pub(crate) pool_anonymous: Key,
     capacity: Capacity,
     max_slots: usize,
-    /// The oldest table that is not settled. Locked to take a copy, to start a migration and to end one: never to
-    /// decide.
-    root: Mutex<Arc<Table>>,
+    /// The oldest table that is not settled. A table is hung on it and on no other, so at most two hold buckets.
+    root: ArcSwap<Table>,
     /// Settled tables that some thread may still hold.
     stale: Mutex<Vec<Weak<Table>>>,
     retired: Mutex<Vec<Arc<Table>>>,
     pub(crate) overflowed: AtomicU64,
-    looked: AtomicU64,
+    /// At the largest size: before this nobody looks for buckets to sweep, in nanoseconds.
+    next_look: AtomicU64,
 }
 
 impl Engine {
@@ -86,7 +81,7 @@ impl Engine {
     #[must_use]
     pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> Self {
         let max_slots = capacity.slots(policy.tenants());
-        let slots = (policy.tenants() * 4 / 3).max(SMALLEST);
+        let slots = smallest(&policy);
         Self {
             pool_unknown: hasher.pool(Subject::Tenant),
             pool_anonymous: hasher.pool(Subject::Anonymous),
@@ -94,11 +89,11 @@ impl Engine {
             blocks: Blocks::default(),
             capacity,
             max_slots,
-            root: Mutex::new(Arc::new(Table::new(slots, now, policy, 0))),
+            root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)),
             stale: Mutex::default(),
             retired: Mutex::default(),
             overflowed: AtomicU64::new(0),
-            looked: AtomicU64::new(0),
+            next_look: AtomicU64::new(0),
         }
     }
 
@@ -111,7 +106,7 @@ impl Engine {
     /// The policy that decides.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.root.lock().policy)
+        Arc::clone(&self.root.load().policy)
     }
 
     /// How much it may remember.
@@ -136,7 +131,7 @@ impl Engine {
     }
 
     pub(crate) fn newest_settled(&self) -> Arc<Table> {
-        Arc::clone(&self.root.lock())
+        self.root.load_full()
     }
 
     /// Finishes a migration that is under way and frees tables that nobody needs. Takes tens of milliseconds for a
@@ -145,13 +140,10 @@ impl Engine {
         loop {
             let table = self.newest_settled();
             let Some(next) = table.next() else { break };
-            table.settle_some(&next, SETTLED_PER_STEP, now);
-            if table.is_settled() {
-                self.promote(&table, now);
-            } else if table.cursor.load(Ordering::Relaxed) >= table.slots.len() {
-                // The last ranges are in other hands, and those go on without us.
-                break;
+            while !table.is_settled() {
+                table.settle_group(&next, now);
             }
+            self.promote(&table, now);
         }
         let retired = std::mem::take(&mut *self.retired.lock());
         drop(retired);
@@ -160,39 +152,45 @@ impl Engine {
     /// Sweeps the table now, whether it is full or not: buckets that are full again are dropped.
     pub fn sweep(&self, now: Nanos) {
         let table = self.newest_settled();
-        self.migrate(&table, table.slots.len(), now);
+        self.renew(&table, now);
+    }
+
+    /// Starts moving `table` to one that counts from now, and has room.
+    pub(crate) fn renew(&self, table: &Arc<Table>, now: Nanos) -> bool {
+        let size = table.slots.len();
+        let grows = is_filling(table) && size < self.max_slots && table.sample_live(now) >= SAMPLE / 2;
+        self.migrate(table, if grows { size * 2 } else { size }, now)
     }
 
     /// Starts moving `table` to one of `slots` slots. `false` if it, or the one before it, is being moved already.
-    pub(crate) fn migrate(&self, table: &Arc<Table>, slots: usize, now: Nanos) -> bool {
-        let Some(root) = self.root.try_lock() else { return false };
-        if !Arc::ptr_eq(&root, table) || table.forwarded() {
+    fn migrate(&self, table: &Arc<Table>, slots: usize, now: Nanos) -> bool {
+        // The root changes only once a table hangs on it, so what is the root here is the root when `forward` succeeds.
+        if !Arc::ptr_eq(&self.root.load(), table) || table.next().is_some() {
             return false;
         }
-        let next = Table::new(slots, now, Arc::clone(&table.policy), table.claimed());
-        table.forward(Arc::new(next));
-        true
+        table.forward(Arc::new(Table::new(slots, now, Arc::clone(&table.policy), table.claimed())))
     }
 
     /// Makes the table after a settled one the root.
     pub(crate) fn promote(&self, table: &Arc<Table>, now: Nanos) {
         let Some(next) = table.next().filter(|_| table.is_settled()) else { return };
-        {
-            let mut root = self.root.lock();
-            if !Arc::ptr_eq(&root, table) {
-                return;
-            }
-            *root = Arc::clone(&next);
+        if !Arc::ptr_eq(&self.root.compare_and_swap(table, Arc::clone(&next)), table) {
+            return;
         }
         // What was expected and never came has been dropped, or was counted twice.
         next.expected.store(0, Ordering::Relaxed);
         let mut stale = self.stale.lock();
-        stale.retain(|old| old.upgrade().is_some_and(|old| { old.forward(Arc::clone(&next)); true }));
+        stale.retain(|old| {
+            old.upgrade().is_some_and(|old| {
+                old.shortcut(Arc::clone(&next));
+                true
+            })
+        });
         stale.push(Arc::downgrade(table));
         drop(stale);
         self.retire(Arc::clone(table));
-        if next.claimed() < next.slots.len() / 8 && next.slots.len() > SMALLEST {
-            self.migrate(&next, (next.slots.len() / 4).max(SMALLEST), now);
+        if next.claimed() < next.slots.len() / 8 && next.slots.len() > smallest(&next.policy) {
+            self.migrate(&next, (next.slots.len() / 4).max(smallest(&next.policy)), now);
         }
     }
 
@@ -206,27 +204,23 @@ impl Engine {
     }
 
     /// Starts a migration if a table that is getting full should have one.
-    pub(crate) fn relieve(&self, table: &Arc<Table>, key: Key, now: Nanos) -> bool {
-        let size = table.slots.len();
-        if table.forwarded() || table.load() < size / 4 * 3 {
+    pub(crate) fn relieve(&self, table: &Arc<Table>, now: Nanos) -> bool {
+        if table.next().is_some() || !is_filling(table) {
             return false;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "any place to start from will do")]
-        let live = table.sample_live(key.hi as usize, now);
-        let grown = if live >= 128 && size < self.max_slots { size * 2 } else { size };
-        (live < 224 || grown > size) && self.migrate(table, grown, now)
+        if table.slots.len() >= self.max_slots {
+            return self.relieve_at_cap(table, now);
+        }
+        self.renew(table, now)
     }
 
-    /// At the cap: looks for buckets to sweep, now and then.
-    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, key: Key, now: Nanos) -> bool {
-        let looked = self.looked.load(Ordering::Relaxed);
-        if table.forwarded() || now.get() < looked.saturating_add(LOOK_AGAIN.get()) {
+    /// A table that may not grow: looks for buckets to sweep, now and then.
+    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, now: Nanos) -> bool {
+        if table.next().is_some() || now.get() < self.next_look.load(Ordering::Relaxed) {
             return false;
         }
-        self.looked.store(now.get(), Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "any place to start from will do")]
-        let live = table.sample_live(key.hi as usize, now);
-        live < 240 && self.migrate(table, table.slots.len(), now)
+        self.next_look.store((now + LOOK_AGAIN).get(), Ordering::Relaxed);
+        table.sample_live(now) < SAMPLE / 16 * 15 && self.migrate(table, table.slots.len(), now)
     }
 
     /// Writes a key that counts against a pool's share. `None`: there is no room for it.
@@ -260,6 +254,17 @@ impl Engine {
     pub(crate) fn block_left(&self, key: Key, now: Nanos) -> Option<Nanos> {
         self.blocks.remaining(key, now)
     }
+}
+
+/// Slots that every tenant which the policy names fits into, at a load of three quarters.
+fn smallest(policy: &Policy) -> usize {
+    (policy.tenants() * 4 / 3).max(SMALLEST).next_power_of_two()
+}
+
+/// Is it time for a table with more room? At three quarters: a sixteenth comes while the table moves, and a sixteenth is
+/// kept for tenants that the policy names.
+fn is_filling(table: &Table) -> bool {
+    table.load() >= table.slots.len() / 4 * 3
 }
 
 const _: fn() = || {

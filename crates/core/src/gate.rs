@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use crate::bucket::Charge;
-use crate::engine::SETTLED_PER_DECISION;
 use crate::gcra::Ticks;
 use crate::migration::{Place, locate};
 use crate::policy::Standing;
@@ -94,7 +93,7 @@ impl Gate {
     fn quickly(&self, key: Key, cost: u64, now: Nanos) -> Option<Decision> {
         let table = &*self.table;
         let since = table.instant(now);
-        if table.forwarded() || since > REBASE_AFTER {
+        if table.known_to_be_forwarded() || since > REBASE_AFTER {
             return None;
         }
         let slot = table.find(key)?;
@@ -134,7 +133,7 @@ impl Gate {
             }
             // What the service itself says of a key is remembered, cap or no cap.
             let kept = named || !matches!(operation, Operation::Consume(_));
-            if self.engine.relieve(&table, key, now) {
+            if self.engine.relieve(&table, now) {
                 continue;
             }
             let written = if kept {
@@ -143,7 +142,7 @@ impl Gate {
                 self.engine.admit_pooled(&table, self.pool(subject), key, limit)
             };
             // A table that was forwarded under our feet takes no keys: on to the next. Otherwise there is no room.
-            if written.is_none() && !table.forwarded() {
+            if written.is_none() && table.next().is_none() {
                 let owner = if named { key } else { self.pool(subject) };
                 return self.overflow(owner, limit, operation, now);
             }
@@ -169,11 +168,11 @@ impl Gate {
                 Place::Absent(table) => match Engine::admit_named(&table, shared, limit) {
                     Some(index) => (table, index),
                     // Not a slot is left, not even the ones set aside: strict.
-                    None if !table.forwarded() => return Decision::never(Outcome::Overflow, limit),
+                    None if table.next().is_none() => return Decision::never(Outcome::Overflow, limit),
                     None => continue,
                 },
             };
-            self.engine.relieve_at_cap(&table, shared, now);
+            self.engine.relieve_at_cap(&table, now);
             if let Some(mut decision) = self.operate(&table, index, Subject::Tenant, shared, operation, now) {
                 if decision.outcome == Outcome::Quota {
                     decision.outcome = Outcome::Overflow;
@@ -195,7 +194,9 @@ impl Gate {
     ) -> Option<Decision> {
         let slot = table.slots.get(index)?;
         let meta = slot.meta().or_else(|| self.describe(table, slot, subject, key))?;
-        let Some(gcra) = table.limit_of(meta) else { return Some(Decision::never(Outcome::Denied, meta.limit())) };
+        let Some(gcra) = table.limit_of(meta) else {
+            return Some(Decision::never(Outcome::Denied, meta.limit()));
+        };
         let instant = gcra.instant(table.instant(now));
         let bucket = slot.bucket();
         let tat = match operation {
@@ -243,10 +244,9 @@ impl Gate {
 
     /// Helps the table that is on the move, and goes over to the next once it is settled.
     fn catch_up(&mut self, now: Nanos) {
-        while self.table.forwarded() {
-            let Some(next) = self.table.next() else { return };
+        while let Some(next) = self.table.next() {
             self.wants_upkeep = true;
-            self.table.settle_some(&next, SETTLED_PER_DECISION, now);
+            self.table.settle_group(&next, now);
             if !self.table.is_settled() {
                 return;
             }
@@ -255,7 +255,7 @@ impl Gate {
             self.engine.retire(settled);
         }
         if self.table.instant(now) > REBASE_AFTER {
-            self.engine.migrate(&self.table, self.table.slots.len(), now);
+            self.engine.renew(&self.table, now);
         }
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! `T` is seldom a whole number of nanoseconds (7 a minute), so time is counted in *ticks*, whose length each limit
 //! chooses: `n` to the nanosecond, `1 <= n <= 512`. With `n = quota / gcd(quota, window)`, `T` is whole and the rate
-//! exact. Where that would need more than 512, `T` is rounded up: the rate enforced is never above the one declared,
-//! and below it by at most `1 / (512 T)`, `T` in nanoseconds: 0.2 % at 10^9 a second, two in a million at 10^6.
+//! exact. Where that would need more than 512, or more than fits a slow limit's 64 bits, `T` is rounded up by less than
+//! a tick: the rate enforced is never above the one declared, and below it by at most `1 / (512 T)`, `T` in
+//! nanoseconds: 0.2 % at 10^9 a second, two in a million at 10^6.
 
 use crate::{LimitError, Nanos};
 
@@ -64,7 +65,8 @@ impl Gcra {
         }
         let exact = quota / gcd(quota, window_nanos);
         // One less than fits: rounding T up lengthens the fill by less than one tick per token, and T >= 1 tick.
-        let affordable = u64::try_from(longest / (fill_nanos + u128::from(capacity))).unwrap_or(FINEST).clamp(1, FINEST);
+        let affordable =
+            u64::try_from(longest / (fill_nanos + u128::from(capacity))).unwrap_or(FINEST).clamp(1, FINEST);
         let ticks_per_nano = exact.min(affordable);
         let emission = (u128::from(window_nanos) * u128::from(ticks_per_nano)).div_ceil(u128::from(quota));
         match (u64::try_from(emission), u64::try_from(emission * u128::from(capacity))) {
@@ -108,7 +110,11 @@ impl Gcra {
     /// A span of ticks in time, rounded up.
     #[inline]
     pub(crate) fn span(&self, ticks: Ticks) -> Nanos {
-        if self.ticks_per_nano == 1 { Nanos::new(ticks.0) } else { Nanos::new(ticks.0.div_ceil(self.ticks_per_nano)) }
+        if self.ticks_per_nano == 1 {
+            Nanos::new(ticks.0)
+        } else {
+            Nanos::new(ticks.0.div_ceil(self.ticks_per_nano))
+        }
     }
 
     /// The TAT after admitting `cost` at `now`, or how long after `now` that would be admitted.

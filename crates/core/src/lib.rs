@@ -22,6 +22,7 @@ pub mod key;
 pub mod limit;
 mod migration;
 pub mod policy;
+mod progress;
 mod slot;
 mod sync;
 mod table;

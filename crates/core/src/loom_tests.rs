@@ -11,7 +11,6 @@ use crate::bucket::Charge;
 use crate::migration::{Place, locate};
 use crate::policy::Grant;
 use crate::slot::Meta;
-use crate::sync::Ordering;
 use crate::table::Table;
 use crate::{Key, KeyHasher, Nanos, Policy, PolicyDraft, Subject, UnknownTenant};
 
@@ -65,11 +64,11 @@ fn spend(from: &Arc<Table>, key: Key) -> bool {
     }
 }
 
-/// Moves every slot to the next table, in ranges of `step`.
-fn settle(table: &Table, step: usize) {
+/// Moves every slot to the next table.
+fn settle(table: &Table) {
     let next = table.next().unwrap();
-    while table.cursor.load(Ordering::Relaxed) < table.slots.len() {
-        table.settle_some(&next, step, NOW);
+    while !table.is_settled() {
+        table.settle_group(&next, NOW);
     }
 }
 
@@ -153,7 +152,7 @@ fn a_charge_during_a_move_is_neither_lost_nor_repeated() {
             let (old, next) = (Arc::clone(&old), table(2, &policy));
             move || {
                 old.forward(next);
-                settle(&old, 1);
+                settle(&old);
             }
         });
         assert!(spend(&old, acme));
@@ -172,7 +171,7 @@ fn a_new_key_during_a_move_is_written_once() {
             let (old, next) = (Arc::clone(&old), table(2, &policy));
             move || {
                 old.forward(next);
-                settle(&old, 2);
+                settle(&old);
             }
         });
         assert!(spend(&old, acme));
@@ -192,7 +191,7 @@ fn helpers_of_one_move_and_a_spender_agree() {
         let helpers: Vec<_> = (0..2)
             .map(|_| {
                 let old = Arc::clone(&old);
-                thread::spawn(move || settle(&old, 1))
+                thread::spawn(move || settle(&old))
             })
             .collect();
         let admitted = [spend(&old, acme), spend(&old, acme)];
@@ -218,11 +217,9 @@ fn a_late_helper_does_not_revive_a_bucket_that_went_on() {
                 locate(&first, acme, NOW);
             }
         });
-        settle(&first, 2);
-        if first.is_settled() {
-            second.forward(table(2, &policy));
-            settle(&second, 2);
-        }
+        settle(&first);
+        second.forward(table(2, &policy));
+        settle(&second);
         assert!(spend(&first, acme));
         late.join().unwrap();
         assert_eq!(left(&first, acme), 1);

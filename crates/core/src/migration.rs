@@ -7,13 +7,14 @@
 //! 2. A bucket is frozen; if it is worth keeping, its key is claimed in the next table and the frozen word written
 //!    there by a compare-and-swap from 0; then the old word becomes `MOVED`.
 //!
-//! Every step may be repeated by any number of helpers and suspended anywhere. Nobody decides on a key in the next
+//! Every step may be repeated by any number of helpers and suspended anywhere; a group of slots that a suspended helper
+//! has taken is settled again by whoever is done with the rest, so nobody waits for anybody. Nobody decides on a key in the next
 //! table before the key is settled here, because a search begins here and settles what it finds. And the next table
 //! is not itself forwarded before this one is settled whole, so a late helper finds its copy already made.
 
 use std::sync::Arc;
 
-use crate::bucket::Word;
+use crate::bucket::{Frozen, Word};
 use crate::gcra::Ticks;
 use crate::slot::{Meta, Slot};
 use crate::sync::Ordering;
@@ -35,10 +36,6 @@ pub(crate) fn locate(table: &Arc<Table>, key: Key, now: Nanos) -> Place {
     loop {
         match table.search(key) {
             Search::Found(index) => {
-                let readable = table.slots.get(index).is_some_and(|slot| slot.bucket().read().is_some());
-                if readable && !table.forwarded() {
-                    return Place::Here(table, index);
-                }
                 let Some(next) = table.next() else { return Place::Here(table, index) };
                 table.settle(index, &next, now);
                 table = next;
@@ -57,34 +54,33 @@ pub(crate) fn locate(table: &Arc<Table>, key: Key, now: Nanos) -> Place {
 }
 
 impl Table {
-    /// Settles up to `budget` slots; `true` if that, or others, has settled the last one.
-    pub(crate) fn settle_some(&self, next: &Self, budget: usize, now: Nanos) -> bool {
-        let size = self.slots.len();
-        if self.cursor.load(Ordering::Relaxed) >= size {
-            return self.is_settled();
+    /// Settles one group of slots that is not known to be settled.
+    pub(crate) fn settle_group(&self, next: &Self, now: Nanos) {
+        let Some(group) = self.progress.take() else { return };
+        for index in group.slots() {
+            self.settle(index, next, now);
         }
-        let from = self.cursor.fetch_add(budget, Ordering::AcqRel);
-        let to = from.saturating_add(budget).min(size);
-        let mut keys = 0;
-        for index in from..to {
-            keys += usize::from(self.settle(index, next, now));
-        }
-        // Only keys that were counted when the next table was made are counted off; late ones saturate.
-        let _ = next.expected.try_update(Ordering::AcqRel, Ordering::Acquire, |left| Some(left.saturating_sub(keys)));
-        let done = to.saturating_sub(from);
-        // AcqRel: who sees the sum complete sees every slot of every range settled.
-        done > 0 && self.settled.fetch_add(done, Ordering::AcqRel) + done == size
+        self.progress.complete(&group);
     }
 
-    /// Settles one slot; `true` if it held a key.
-    fn settle(&self, index: usize, next: &Self, now: Nanos) -> bool {
-        let Some(slot) = self.slots.get(index) else { return false };
-        let Some(key) = slot.close() else { return false };
-        if let Some(word) = slot.bucket().freeze(|word| self.is_live(slot, word, now)) {
-            self.carry(slot, key, word, next);
-            slot.bucket().depart();
+    /// Settles one slot.
+    fn settle(&self, index: usize, next: &Self, now: Nanos) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let Some(key) = slot.close() else { return };
+        let emptied = match slot.bucket().freeze(|word| self.is_live(slot, word, now)) {
+            Frozen::Carry(word) => {
+                self.carry(slot, key, word, next);
+                slot.bucket().depart()
+            }
+            Frozen::Dropped => true,
+            Frozen::Gone => false,
+        };
+        if emptied {
+            // A key that was written after the next table was made is not expected there; hence saturating.
+            let _ = next
+                .expected
+                .try_update(Ordering::AcqRel, Ordering::Acquire, |keys| Some(keys.saturating_sub(1)));
         }
-        true
     }
 
     /// Copies a frozen bucket. The next table has room for every key of this one, by its size.

@@ -176,7 +176,8 @@ impl PolicyDraft {
         if let Some(&index) = self.grants.get(&grant) {
             return Ok(index);
         }
-        let limit = grant.limit().map_err(|source| PolicyError::Limit { tenant: tenant.to_owned(), source })?;
+        let limit =
+            grant.limit().map_err(|source| PolicyError::Limit { tenant: tenant.to_owned(), source })?;
         let index = u32::try_from(self.limits.len())
             .ok()
             .filter(|_| self.limits.len() < MOST_LIMITS)

@@ -12,9 +12,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::bucket::Word;
+use crate::progress::Progress;
 use crate::slot::{Holds, Meta, Slot};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::{Gcra, Key, Limit, Nanos, Policy};
+
+/// How many buckets are looked at to guess how many of all are live.
+pub(crate) const SAMPLE: usize = 256;
 
 /// Where a search for a key ended.
 #[derive(Debug)]
@@ -42,10 +46,7 @@ pub(crate) struct Table {
     pub(crate) expected: AtomicUsize,
     forwarded: AtomicBool,
     next: ArcSwapOption<Table>,
-    /// The next slot that somebody should settle.
-    pub(crate) cursor: AtomicUsize,
-    /// How many slots have been settled.
-    pub(crate) settled: AtomicUsize,
+    pub(crate) progress: Progress,
 }
 
 impl Table {
@@ -55,8 +56,9 @@ impl Table {
         #[cfg(not(loom))]
         let slots = bytemuck::zeroed_slice_box(slots);
         #[cfg(loom)]
-        let slots = (0..slots).map(|_| Slot::new()).collect();
+        let slots: Box<[Slot]> = (0..slots).map(|_| Slot::new()).collect();
         Self {
+            progress: Progress::new(slots.len()),
             slots,
             epoch,
             policy,
@@ -64,32 +66,41 @@ impl Table {
             expected: AtomicUsize::new(expected),
             forwarded: AtomicBool::new(false),
             next: ArcSwapOption::empty(),
-            cursor: AtomicUsize::new(0),
-            settled: AtomicUsize::new(0),
         }
     }
 
-    /// Is there a next table?
+    /// Has anybody noticed that there is a next table? The cheap question, for who can do without the answer: a bucket
+    /// that is still here may be charged here.
     #[inline]
-    pub(crate) fn forwarded(&self) -> bool {
-        self.forwarded.load(Ordering::Acquire)
+    pub(crate) fn known_to_be_forwarded(&self) -> bool {
+        self.forwarded.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next(&self) -> Option<Arc<Self>> {
-        self.next.load_full()
+        let next = self.next.load_full();
+        // Whoever hung it there may be suspended before saying so.
+        if next.is_some() && !self.known_to_be_forwarded() {
+            self.forwarded.store(true, Ordering::Relaxed);
+        }
+        next
     }
 
-    /// Hangs the next table on this one, once. Sets it anew for a table that is settled, so that who still holds an
-    /// old one comes straight to the newest, and holds nothing in between.
-    pub(crate) fn forward(&self, next: Arc<Self>) {
-        self.next.store(Some(next));
-        // Release: who sees the flag sees the table.
-        self.forwarded.store(true, Ordering::Release);
+    /// Hangs the next table on this one, unless one hangs there: `true` if it was this call's.
+    pub(crate) fn forward(&self, next: Arc<Self>) -> bool {
+        let before = self.next.compare_and_swap(&None::<Arc<Self>>, Some(next));
+        self.forwarded.store(true, Ordering::Relaxed);
+        before.is_none()
+    }
+
+    /// Hangs the newest table on one that is settled, so that who still holds an old one comes straight there, and
+    /// holds nothing in between.
+    pub(crate) fn shortcut(&self, newest: Arc<Self>) {
+        self.next.store(Some(newest));
     }
 
     /// Has every slot been settled in the next table?
     pub(crate) fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire) >= self.slots.len()
+        self.progress.is_complete()
     }
 
     /// Keys written here.
@@ -102,10 +113,10 @@ impl Table {
         self.claimed() + self.expected.load(Ordering::Relaxed)
     }
 
-    /// Time in this table's count.
+    /// Time in this table's count, which begins at 1: a bucket's word is 0 only if it was never written.
     #[inline]
     pub(crate) fn instant(&self, now: Nanos) -> Nanos {
-        now.since(self.epoch)
+        now.since(self.epoch) + Nanos::new(1)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
@@ -180,20 +191,21 @@ impl Table {
         word.blocked() || word.tat() > gcra.instant(self.instant(now))
     }
 
-    /// How many of 256 claimed slots, from an arbitrary place on, hold live buckets; as a share of 256.
-    pub(crate) fn sample_live(&self, from: usize, now: Nanos) -> usize {
+    /// How many of [`SAMPLE`] claimed slots, from an arbitrary place on, hold live buckets.
+    pub(crate) fn sample_live(&self, now: Nanos) -> usize {
+        let from = (now.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 16) as usize;
         let (mut seen, mut live) = (0, 0);
-        for step in 0..self.slots.len().min(1024) {
+        for step in 0..self.slots.len().min(4 * SAMPLE) {
             let (_, Some(slot)) = self.at(from + step) else { break };
             if slot.key().is_none() {
                 continue;
             }
             seen += 1;
             live += usize::from(slot.bucket().read().is_some_and(|word| self.is_live(slot, word, now)));
-            if seen == 256 {
+            if seen == SAMPLE {
                 break;
             }
         }
-        (live * 256).checked_div(seen).unwrap_or(0)
+        (live * SAMPLE).checked_div(seen).unwrap_or(0)
     }
 }
