@@ -9,12 +9,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-
 use crate::bucket::Word;
 use crate::progress::Progress;
 use crate::slot::{Holds, Meta, Slot};
-use crate::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Link, Ordering};
 use crate::{Gcra, Key, Limit, Nanos, Policy};
 
 /// How many buckets are looked at to guess how many of all are live.
@@ -45,7 +43,7 @@ pub(crate) struct Table {
     /// Keys that may still arrive from the table before.
     pub(crate) expected: AtomicUsize,
     forwarded: AtomicBool,
-    next: ArcSwapOption<Table>,
+    next: Link<Table>,
     pub(crate) progress: Progress,
 }
 
@@ -65,7 +63,7 @@ impl Table {
             claimed: AtomicUsize::new(0),
             expected: AtomicUsize::new(expected),
             forwarded: AtomicBool::new(false),
-            next: ArcSwapOption::empty(),
+            next: Link::empty(),
         }
     }
 
@@ -77,7 +75,7 @@ impl Table {
     }
 
     pub(crate) fn next(&self) -> Option<Arc<Self>> {
-        let next = self.next.load_full();
+        let next = self.next.get();
         // Whoever hung it there may be suspended before saying so.
         if next.is_some() && !self.known_to_be_forwarded() {
             self.forwarded.store(true, Ordering::Relaxed);
@@ -87,15 +85,15 @@ impl Table {
 
     /// Hangs the next table on this one, unless one hangs there: `true` if it was this call's.
     pub(crate) fn forward(&self, next: Arc<Self>) -> bool {
-        let before = self.next.compare_and_swap(&None::<Arc<Self>>, Some(next));
+        let hung = self.next.hang(next);
         self.forwarded.store(true, Ordering::Relaxed);
-        before.is_none()
+        hung
     }
 
     /// Hangs the newest table on one that is settled, so that who still holds an old one comes straight there, and
     /// holds nothing in between.
     pub(crate) fn shortcut(&self, newest: Arc<Self>) {
-        self.next.store(Some(newest));
+        self.next.replace(newest);
     }
 
     /// Has every slot been settled in the next table?
