@@ -1,0 +1,55 @@
+/** The client's address as a key: one spelling for each client, and one key for each IPv6 subnet. */
+
+import { isIPv4, isIPv6 } from 'node:net'
+import ipaddr from 'ipaddr.js'
+import { TollgateInputError } from './errors.ts'
+import { printed } from './printed.ts'
+import type { HttpRequest } from './types.ts'
+
+/** The key that clients share whose address cannot be read. */
+export const UNKNOWN_ADDRESS = 'unknown'
+
+const MAPPED = '::ffff:'
+// Some proxies hand on the port: 203.0.113.7:51234.
+const WITH_PORT = /^([\d.]{7,15}):\d{1,5}$/
+
+/** An address as a key: IPv4 (also IPv4-mapped) as it is, IPv6 as its subnet. */
+export function addressKey(address: string | undefined, ipv6Subnet: number): string {
+  if (address === undefined) return UNKNOWN_ADDRESS
+  if (isIPv4(address)) return address
+  if (address.startsWith(MAPPED)) {
+    const inner = address.slice(MAPPED.length)
+    if (isIPv4(inner)) return inner
+  }
+  if (isIPv6(address)) return subnetKey(address, ipv6Subnet)
+  const [, bare] = WITH_PORT.exec(address) ?? []
+  return bare !== undefined && isIPv4(bare) ? bare : UNKNOWN_ADDRESS
+}
+
+function subnetKey(address: string, bits: number): string {
+  // A zone (fe80::1%eth0) names the server's interface, not the client.
+  const [bare = ''] = address.split('%', 1)
+  const parsed = ipaddr.IPv6.parse(bare)
+  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString()
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${bare}/${bits}`).toRFC5952String()}/${bits}`
+}
+
+/** Reads the key of a request's client. */
+export function clientKeyReader(
+  clientIp: ((req: HttpRequest) => string | undefined) | undefined,
+  ipv6Subnet: number,
+): (req: HttpRequest) => string {
+  if (clientIp === undefined) {
+    return (req) => addressKey(req.ip ?? req.socket?.remoteAddress, ipv6Subnet)
+  }
+  return (req) => {
+    const address: unknown = clientIp(req)
+    if (address !== undefined && address !== null && typeof address !== 'string') {
+      throw new TollgateInputError(
+        'TOLLGATE_INVALID_TENANT',
+        `clientIp returned ${printed(address)}; accepted: an address as a string, or undefined`,
+      )
+    }
+    return addressKey(address ?? undefined, ipv6Subnet)
+  }
+}

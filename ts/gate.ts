@@ -1,0 +1,164 @@
+/**
+ * One thread's decisions. The path of every request: a call into the addon leaves its answer in a typed array, and
+ * one object is made of that.
+ */
+
+import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
+import { addon, Outcome, Slot, translated } from './native.ts'
+import type { LimitRow, NativeGate, NativePolicyDraft } from './native.ts'
+import { printed } from './printed.ts'
+import type { Decision, Reason } from './types.ts'
+
+const REASONS: readonly Reason[] = ['ok', 'quota', 'blocked', 'denied', 'overflow', 'ok', 'denied']
+
+/** A decision. Always made in this one shape, so that code that reads decisions is compiled for it. */
+class Decided implements Decision {
+  constructor(
+    readonly allowed: boolean,
+    readonly tenant: string | undefined,
+    readonly rule: string,
+    readonly limit: number,
+    readonly remaining: number,
+    readonly resetMs: number,
+    readonly retryAfterMs: number,
+    readonly reason: Reason,
+  ) {}
+}
+
+/** What a gate is opened with. */
+export interface GateSettings {
+  namespace: string
+  maxKeys: number
+  keyShare: number
+  clock?: (() => number) | undefined
+}
+
+export class Gate {
+  // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
+  private readonly answer = new Float64Array(new ArrayBuffer(64))
+  private readonly native: NativeGate
+  private readonly consumeTenant: (tenant: string) => number
+  private readonly consumeAddress: (key: string) => number
+  private readonly clock: (() => number) | undefined
+  private readonly limits: LimitRow[] = []
+
+  /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
+  constructor(draft: NativePolicyDraft, settings: GateSettings) {
+    this.clock = settings.clock
+    this.answer[Slot.cost] = 1
+    this.answer[Slot.now] = this.clock === undefined ? NaN : this.clock()
+    const { namespace, maxKeys, keyShare } = settings
+    try {
+      this.native = new (addon().Gate)(namespace, draft, maxKeys, keyShare, this.answer)
+    } catch (error) {
+      throw translated(error, 'namespace', printed(namespace))
+    }
+    const hot = this.native.hot()
+    this.consumeTenant = hot.consume
+    this.consumeAddress = hot.consumeAnonymous
+  }
+
+  /** Charges a tenant; gives an outcome. */
+  consume(tenant: string, cost: number): number {
+    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
+    return cost === 1 ? this.consumeTenant(tenant) : this.atCost(this.consumeTenant, tenant, cost)
+  }
+
+  /** Charges a client's address; gives an outcome. */
+  consumeAnonymous(key: string, cost: number): number {
+    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
+    return cost === 1 ? this.consumeAddress(key) : this.atCost(this.consumeAddress, key, cost)
+  }
+
+  peek(tenant: string, cost: number): number {
+    this.tick()
+    return this.atCost((name) => this.native.peek(name, false), tenant, cost)
+  }
+
+  reward(name: string, anonymous: boolean, tokens: number): number {
+    this.tick()
+    return this.native.reward(name, anonymous, tokens)
+  }
+
+  penalize(tenant: string, tokens: number): number {
+    this.tick()
+    return this.native.penalize(tenant, false, tokens)
+  }
+
+  block(tenant: string, durationMs: number): number {
+    this.tick()
+    return this.native.block(tenant, false, durationMs)
+  }
+
+  reset(tenant: string): number {
+    this.tick()
+    return this.native.reset(tenant, false)
+  }
+
+  /** The decision that the last call left behind; `outcome` is what that call gave, and not negative. */
+  decision(outcome: number, tenant: string | undefined): Decision {
+    const answer = this.answer
+    return new Decided(
+      outcome === Outcome.ok || outcome === Outcome.unlimited,
+      tenant,
+      'default',
+      answer[Slot.capacity]!,
+      answer[Slot.remaining]!,
+      answer[Slot.resetMs]!,
+      answer[Slot.retryAfterMs]!,
+      REASONS[outcome]!,
+    )
+  }
+
+  /** The error that a negative outcome stands for. */
+  failure(outcome: number, tenant: unknown, cost: unknown): TollgateError {
+    switch (outcome) {
+      case Outcome.invalidTenant:
+        return new TollgateInputError(
+          'TOLLGATE_INVALID_TENANT',
+          `tenant: given ${printed(tenant)}; accepted: a string of 1 to 256 bytes of UTF-8, without U+FFFD`,
+        )
+      case Outcome.invalidCost:
+        return new TollgateInputError(
+          'TOLLGATE_INVALID_COST',
+          `cost: given ${printed(cost)}; accepted: a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`,
+        )
+      default:
+        return new TollgateClosedError()
+    }
+  }
+
+  /** The index of the limit that the last decision came from. */
+  limitIndex(): number {
+    return this.answer[Slot.limit]!
+  }
+
+  /** A limit, by its index. */
+  limitAt(index: number): LimitRow {
+    return (this.limits[index] ??= this.native.limitAt(index))
+  }
+
+  stats(): ReturnType<NativeGate['stats']> {
+    return this.native.stats()
+  }
+
+  close(): void {
+    this.native.close()
+  }
+
+  private tick(): void {
+    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
+  }
+
+  /** Calls with a cost other than the 1 that lies in the answer between calls. */
+  private atCost(call: (name: string) => number, name: string, cost: number): number {
+    // The array would turn '5' into 5 and null into 0.
+    if (typeof cost !== 'number') return Outcome.invalidCost
+    this.answer[Slot.cost] = cost
+    try {
+      return call(name)
+    } finally {
+      this.answer[Slot.cost] = 1
+    }
+  }
+}

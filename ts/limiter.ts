@@ -1,0 +1,124 @@
+/** A policy in force in this process. */
+
+import type { EventEmitter } from 'node:events'
+import { hostname } from 'node:os'
+import { ACCEPTED_BLOCK, milliseconds } from './duration.ts'
+import { TollgateClosedError, TollgateInputError } from './errors.ts'
+import type { Gate } from './gate.ts'
+import { Outcome } from './native.ts'
+import { printed } from './printed.ts'
+import type {
+  ConsumeOptions,
+  Decision,
+  Duration,
+  Limiter,
+  LimiterEvents,
+  LimiterStatus,
+  Middleware,
+  MiddlewareOptions,
+} from './types.ts'
+
+/** Makes a request handler; it is given, because requests are above limiters. */
+export type Mount = (options: MiddlewareOptions | undefined) => Middleware
+
+export class InProcessLimiter implements Limiter {
+  private closed = false
+
+  constructor(
+    private readonly gate: Gate,
+    private readonly mount: Mount,
+    private readonly events: EventEmitter,
+  ) {}
+
+  middleware(options?: MiddlewareOptions): Middleware {
+    this.open()
+    return this.mount(options)
+  }
+
+  tryConsume(tenant: string, options?: ConsumeOptions): Decision {
+    const cost = options?.cost ?? 1
+    const outcome = this.gate.consume(tenant, cost)
+    if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
+    return this.gate.decision(outcome, tenant)
+  }
+
+  async consume(tenant: string, options?: ConsumeOptions): Promise<Decision> {
+    return this.tryConsume(tenant, options)
+  }
+
+  peek(tenant: string, options?: ConsumeOptions): Decision {
+    const cost = options?.cost ?? 1
+    return this.decided(this.gate.peek(named(tenant), cost), tenant, cost)
+  }
+
+  reward(tenant: string, tokens: number): Decision {
+    return this.decided(this.gate.reward(named(tenant), false, counted(tokens)), tenant, tokens)
+  }
+
+  penalize(tenant: string, tokens: number): Decision {
+    return this.decided(this.gate.penalize(named(tenant), counted(tokens)), tenant, tokens)
+  }
+
+  block(tenant: string, duration: Duration): Decision {
+    const time = milliseconds(duration, 0)
+    if (time === undefined) {
+      const message = `duration: given ${printed(duration)}; accepted: ${ACCEPTED_BLOCK}`
+      throw new TollgateInputError('TOLLGATE_INVALID_COST', message)
+    }
+    return this.decided(this.gate.block(named(tenant), time), tenant, time)
+  }
+
+  reset(tenant: string): Decision {
+    return this.decided(this.gate.reset(named(tenant)), tenant, 0)
+  }
+
+  status(): LimiterStatus {
+    this.open()
+    const { policyHash, tenants, limits, keys, slots, bytes, overflowed } = this.gate.stats()
+    return {
+      policy: { revision: 1, hash: policyHash, tenants, rules: 1, limits },
+      instances: [{ host: hostname(), pid: process.pid, revision: 1 }],
+      backends: [],
+      rollout: null,
+      keys: { held: keys, slots, bytes, overflowed },
+    }
+  }
+
+  on<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this {
+    this.events.on(event, listener)
+    return this
+  }
+
+  off<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this {
+    this.events.off(event, listener)
+    return this
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    this.gate.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  private open(): void {
+    if (this.closed) throw new TollgateClosedError()
+  }
+
+  private decided(outcome: number, tenant: string, cost: number): Decision {
+    if (outcome < Outcome.ok) throw this.gate.failure(outcome, tenant, cost)
+    return this.gate.decision(outcome, tenant)
+  }
+}
+
+/** The addon's slower functions throw a TypeError of their own for what is not a string; '' they refuse like us. */
+function named(tenant: unknown): string {
+  return typeof tenant === 'string' ? tenant : ''
+}
+
+/** As {@link named}: -1 is refused. */
+function counted(tokens: unknown): number {
+  return typeof tokens === 'number' ? tokens : -1
+}

@@ -1,0 +1,153 @@
+/**
+ * The way of a request: skip? -> tenant -> cost -> decision -> headers -> on, or an answer.
+ *
+ * Options are folded once, when it is mounted. Where every callback is synchronous, so is the whole way: no promise is
+ * made.
+ */
+
+import type { ServerResponse } from 'node:http'
+import { TollgateInputError } from './errors.ts'
+import type { Gate } from './gate.ts'
+import { headerWriter, writeRetryAfter } from './headers.ts'
+import { Outcome } from './native.ts'
+import type { MiddlewareSettings } from './options.ts'
+import { printed } from './printed.ts'
+import { followed, isPromise } from './promise.ts'
+import { quotaRefusals, send, TENANT_MISSING, TENANT_UNKNOWN } from './refusal.ts'
+import { refundWhenDone, type RefundRule } from './refund.ts'
+import type { Decision, HttpRequest, Middleware, Next, TenantResolver } from './types.ts'
+
+/** What all mounts of a limiter share. */
+export interface RequestReading {
+  resolveTenant: TenantResolver
+  clientKey: (req: HttpRequest) => string
+  rejectMissing: boolean
+  /** Takes the errors of callbacks that no request can carry. */
+  alert: (option: string, error: unknown) => void
+}
+
+/** Is the request admitted? If not, it is answered. */
+type Admission = boolean | Promise<boolean>
+
+/** A request handler with its options folded in. */
+export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareSettings): Middleware {
+  const { skip, cost, onLimited, statusCode } = settings
+  const { clientKey, rejectMissing } = reading
+  const resolveTenant = settings.tenant ?? reading.resolveTenant
+  const writeHeaders = headerWriter(settings.headers, gate)
+  const quotaRefusal = quotaRefusals(statusCode)
+  const requestWasSuccessful = settings.requestWasSuccessful ?? successful
+  const refunds: RefundRule = {
+    successful: settings.skipSuccessfulRequests,
+    failed: settings.skipFailedRequests,
+  }
+  const refunding = refunds.successful || refunds.failed
+
+  function admit(req: HttpRequest, res: ServerResponse, next: Next | undefined): Admission {
+    if (skip === undefined) return identify(req, res, next)
+    return followed(skip(req), (skipped) => (skipped ? true : identify(req, res, next)))
+  }
+
+  function identify(req: HttpRequest, res: ServerResponse, next: Next | undefined): Admission {
+    const tenant = resolveTenant(req)
+    if (isPromise(tenant)) return tenant.then((name) => price(req, res, next, name))
+    return price(req, res, next, tenant)
+  }
+
+  function price(req: HttpRequest, res: ServerResponse, next: Next | undefined, tenant: unknown): Admission {
+    if (tenant !== undefined && tenant !== null && typeof tenant !== 'string') throw notATenant(tenant)
+    if (typeof cost === 'number') return charge(req, res, next, tenant, cost)
+    return followed(cost(req), (tokens) => charge(req, res, next, tenant, tokens))
+  }
+
+  function charge(
+    req: HttpRequest,
+    res: ServerResponse,
+    next: Next | undefined,
+    tenant: string | null | undefined,
+    tokens: number,
+  ): Admission {
+    let key = tenant ?? ''
+    let outcome: number = key === '' ? Outcome.invalidTenant : gate.consume(key, tokens)
+    // What cannot name a tenant never reaches a tenant's bucket.
+    const anonymous = outcome === Outcome.invalidTenant
+    if (anonymous) {
+      if (rejectMissing) {
+        send(res, 400, TENANT_MISSING)
+        return false
+      }
+      key = clientKey(req)
+      outcome = gate.consumeAnonymous(key, tokens)
+    }
+    if (outcome < 0) throw gate.failure(outcome, key, tokens)
+    const decision = gate.decision(outcome, anonymous ? undefined : key)
+    req.rateLimit = decision
+    if (writeHeaders !== undefined && !res.headersSent) writeHeaders(res, decision, key)
+    if (!decision.allowed) return refuse(req, res, next, decision, outcome)
+    if (refunding) {
+      const refund = (): void => void gate.reward(key, anonymous, tokens)
+      const alert = (error: unknown): void => reading.alert('requestWasSuccessful', error)
+      refundWhenDone(res, refunds, () => requestWasSuccessful(req, res), refund, alert)
+    }
+    return true
+  }
+
+  function refuse(
+    req: HttpRequest,
+    res: ServerResponse,
+    next: Next | undefined,
+    decision: Decision,
+    outcome: number,
+  ): Admission {
+    const unknown = outcome === Outcome.unknown
+    const status = unknown ? 403 : statusCode
+    if (!res.headersSent) {
+      res.statusCode = status
+      writeRetryAfter(res, decision)
+    }
+    if (onLimited !== undefined) return answered(req, res, next, decision)
+    send(res, status, unknown ? TENANT_UNKNOWN : quotaRefusal(decision.reason))
+    return false
+  }
+
+  /** The service's own answer. Its `next()` is the framework's; without one, it makes the request an admitted one. */
+  function answered(
+    req: HttpRequest,
+    res: ServerResponse,
+    next: Next | undefined,
+    decision: Decision,
+  ): Admission {
+    let passed = false
+    const pass: Next = (error) => {
+      if (error !== undefined && error !== null) throw error
+      passed = true
+    }
+    return followed(onLimited?.(req, res, next ?? pass, decision), () => passed)
+  }
+
+  function rateLimit(req: HttpRequest, res: ServerResponse, next: Next): void
+  function rateLimit(req: HttpRequest, res: ServerResponse): Admission
+  function rateLimit(req: HttpRequest, res: ServerResponse, next?: Next): Admission | void {
+    if (next === undefined) return admit(req, res, undefined)
+    let admission: Admission
+    try {
+      admission = admit(req, res, next)
+    } catch (error) {
+      return next(error)
+    }
+    if (admission === true) next()
+    else if (admission !== false) admission.then((admitted) => (admitted ? next() : undefined), next)
+  }
+  return rateLimit
+}
+
+function successful(_req: HttpRequest, res: ServerResponse): boolean {
+  return res.statusCode < 400
+}
+
+function notATenant(given: unknown): TollgateInputError {
+  return new TollgateInputError(
+    'TOLLGATE_INVALID_TENANT',
+    `the tenant resolver returned ${printed(given)}; accepted: a string, or undefined for a request without a tenant`,
+  )
+}

@@ -1,0 +1,114 @@
+/** The addon: loads it, and says what is in it. The only file that knows its name. */
+
+import { createRequire } from 'node:module'
+import { TollgateConfigError, TollgateError, type TollgateErrorCode } from './errors.ts'
+
+/** What the addon answers to a decision. Negative codes mean that nothing was decided. */
+export const Outcome = {
+  ok: 0,
+  quota: 1,
+  blocked: 2,
+  denied: 3,
+  overflow: 4,
+  unlimited: 5,
+  unknown: 6,
+  invalidTenant: -1,
+  invalidCost: -2,
+  closed: -3,
+} as const
+
+/** Where the numbers of a call lie in the array that it shares with the addon. */
+export const Slot = {
+  cost: 0,
+  now: 1,
+  limit: 2,
+  capacity: 3,
+  remaining: 4,
+  resetMs: 5,
+  retryAfterMs: 6,
+} as const
+
+/** A limit as it was declared: without one, `quota` is Infinity; one that admits nothing has a quota of 0. */
+export interface LimitRow {
+  quota: number
+  burst: number
+  windowMs: number
+}
+
+/** A policy while it is read into the addon. */
+export interface NativePolicyDraft {
+  addTenants(names: string[], quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array): void
+}
+
+/** This thread's way into the engine of a namespace. */
+export interface NativeGate {
+  hot(): { consume(tenant: string): number; consumeAnonymous(key: string): number }
+  peek(name: string, anonymous: boolean): number
+  reward(name: string, anonymous: boolean, tokens: number): number
+  penalize(name: string, anonymous: boolean, tokens: number): number
+  block(name: string, anonymous: boolean, durationMs: number): number
+  reset(name: string, anonymous: boolean): number
+  limitAt(index: number): LimitRow
+  stats(): {
+    keys: number
+    slots: number
+    bytes: number
+    overflowed: number
+    tenants: number
+    limits: number
+    policyHash: string
+  }
+  sweep(): void
+  close(): void
+}
+
+interface Addon {
+  PolicyDraft: new (
+    quota: number,
+    burst: number,
+    windowMs: number,
+    rejectUnknown: boolean,
+  ) => NativePolicyDraft
+  Gate: new (
+    namespace: string,
+    draft: NativePolicyDraft,
+    maxKeys: number,
+    keyShare: number,
+    answer: Float64Array,
+  ) => NativeGate
+}
+
+let loaded: Addon | undefined
+
+/**
+ * The addon.
+ * @throws {@link TollgateError} `TOLLGATE_ADDON_MISSING` if there is none for this machine.
+ */
+export function addon(): Addon {
+  if (loaded === undefined) {
+    try {
+      loaded = createRequire(import.meta.url)('../native.cjs') as Addon
+    } catch (cause) {
+      throw new TollgateError(
+        'TOLLGATE_ADDON_MISSING',
+        `the native addon of tollgate could not be loaded on ${process.platform}-${process.arch}, Node ` +
+          `${process.version}. Install again without --omit=optional, or build it from source with Rust: ` +
+          `npm run build in the package's directory`,
+        { cause },
+      )
+    }
+  }
+  return loaded
+}
+
+/** An error of the addon, as one of Tollgate's classes. `path` is the option that it comes from. */
+export function translated(error: unknown, path: string, given: string): TollgateError {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  if (code === 'TOLLGATE_CONFIG' || code === 'TOLLGATE_NAMESPACE_CONFLICT') {
+    const accepted = code === 'TOLLGATE_CONFIG' ? String(message) : 'a namespace that nothing else uses'
+    const issue = { path, given, accepted }
+    const issues = code === 'TOLLGATE_CONFIG' ? [issue] : [{ ...issue, hint: String(message) }]
+    return new TollgateConfigError(issues, code as TollgateErrorCode, { cause: error })
+  }
+  return new TollgateError('TOLLGATE_INTERNAL', `the addon failed: ${String(message)}`, { cause: error })
+}
