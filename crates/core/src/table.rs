@@ -119,7 +119,7 @@ impl Table {
 
     #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
     fn home(&self, key: Key) -> usize {
-        key.lo as usize & (self.slots.len() - 1)
+        key.hi as usize & (self.slots.len() - 1)
     }
 
     /// The slot at `index`, which wraps around.
