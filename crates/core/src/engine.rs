@@ -15,6 +15,10 @@ use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
 /// The smallest table, in slots: 32 KiB.
 const SMALLEST: usize = 1024;
 
+/// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
+/// back, and a key that is known costs a third of one that was swept.
+const SHORT_LIFE: Nanos = Nanos::from_secs(10);
+
 /// At the cap, how long after one look for buckets to sweep the next one follows.
 const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
 
@@ -158,7 +162,8 @@ impl Engine {
     /// Starts moving `table` to one that counts from now, and has room.
     pub(crate) fn renew(&self, table: &Arc<Table>, now: Nanos) -> bool {
         let size = table.slots.len();
-        let grows = is_filling(table) && size < self.max_slots && table.sample_live(now) >= SAMPLE / 2;
+        let crowded = || now.since(table.epoch) < SHORT_LIFE || table.sample_live(now) >= SAMPLE / 2;
+        let grows = is_filling(table) && size < self.max_slots && crowded();
         self.migrate(table, if grows { size * 2 } else { size }, now)
     }
 
@@ -189,7 +194,8 @@ impl Engine {
         stale.push(Arc::downgrade(table));
         drop(stale);
         self.retire(Arc::clone(table));
-        if next.claimed() < next.slots.len() / 8 && next.slots.len() > smallest(&next.policy) {
+        let roomy = next.claimed() < next.slots.len() / 8 && now.since(table.epoch) >= SHORT_LIFE;
+        if roomy && next.slots.len() > smallest(&next.policy) {
             self.migrate(&next, (next.slots.len() / 4).max(smallest(&next.policy)), now);
         }
     }
