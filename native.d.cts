@@ -21,7 +21,7 @@ export declare class Gate {
   /** A limit, by the index that a decision gave. */
   limitAt(index: number): LimitRow
   stats(): GateStats
-  /** Sweeps the table now: buckets that are full again are dropped, in the background. */
+  /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void
   close(): void
 }

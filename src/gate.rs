@@ -144,11 +144,12 @@ impl Gate {
         })
     }
 
-    /// Sweeps the table now: buckets that are full again are dropped, in the background.
+    /// Sweeps the table, in the background: buckets that are full again are dropped.
     #[napi(catch_unwind)]
-    pub fn sweep(&self) -> Result<()> {
+    pub fn sweep(&self, env: Env) -> Result<()> {
         let session = self.session.borrow();
-        session.gate().ok_or_else(closed)?.engine().sweep(session.answer.now());
+        session.gate().ok_or_else(closed)?.engine().ask_for_renewal();
+        session.start_upkeep(env.raw());
         Ok(())
     }
 

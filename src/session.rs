@@ -64,7 +64,7 @@ impl Session {
     }
 
     #[cold]
-    fn start_upkeep(&self, env: sys::napi_env) {
+    pub fn start_upkeep(&self, env: sys::napi_env) {
         let Some(gate) = &self.gate else { return };
         if !self.upkeep.swap(true, Ordering::AcqRel) {
             let upkeep = Upkeep {

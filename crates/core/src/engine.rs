@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
 use crate::slot::Meta;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
 use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
 
@@ -18,6 +18,9 @@ const SMALLEST: usize = 1024;
 /// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
 /// back, and a key that is known costs a third of one that was swept.
 const SHORT_LIFE: Nanos = Nanos::from_secs(10);
+
+/// A table of up to this many slots (1 MiB) is made by the decision that finds the one before filling.
+const INLINE_SLOTS: usize = 1 << 15;
 
 /// At the cap, how long after one look for buckets to sweep the next one follows.
 const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
@@ -78,6 +81,7 @@ pub struct Engine {
     pub(crate) overflowed: AtomicU64,
     /// At the largest size: before this nobody looks for buckets to sweep, in nanoseconds.
     next_look: AtomicU64,
+    renewal_due: AtomicBool,
 }
 
 impl Engine {
@@ -98,6 +102,7 @@ impl Engine {
             retired: Mutex::default(),
             overflowed: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
+            renewal_due: AtomicBool::new(false),
         }
     }
 
@@ -138,9 +143,12 @@ impl Engine {
         self.root.load_full()
     }
 
-    /// Finishes a migration that is under way and frees tables that nobody needs. Takes tens of milliseconds for a
-    /// million keys, in which decisions go on: for a background thread.
+    /// Starts a migration that is due, finishes one that is under way, and frees tables that nobody needs. Takes tens of
+    /// milliseconds for a million keys, in which decisions go on: for a background thread.
     pub fn upkeep(&self, now: Nanos) {
+        if self.renewal_due.swap(false, Ordering::AcqRel) {
+            self.renew(&self.newest_settled(), now);
+        }
         loop {
             let table = self.newest_settled();
             let Some(next) = table.next() else { break };
@@ -214,19 +222,37 @@ impl Engine {
         if table.next().is_some() || !is_filling(table) {
             return false;
         }
-        if table.slots.len() >= self.max_slots {
-            return self.relieve_at_cap(table, now);
+        let size = table.slots.len();
+        if size >= self.max_slots {
+            self.relieve_at_cap(table, now);
+            return false;
         }
-        self.renew(table, now)
+        if size <= INLINE_SLOTS || table.load() >= size / 16 * 13 {
+            return self.renew(table, now);
+        }
+        self.ask_for_renewal();
+        false
+    }
+
+    /// Leaves it to [`Engine::upkeep`] to move to a new table, as [`Engine::sweep`] does at once: making a large one takes
+    /// milliseconds.
+    pub fn ask_for_renewal(&self) {
+        self.renewal_due.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_renewal_due(&self) -> bool {
+        self.renewal_due.load(Ordering::Relaxed)
     }
 
     /// A table that may not grow: looks for buckets to sweep, now and then.
-    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, now: Nanos) -> bool {
+    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, now: Nanos) {
         if table.next().is_some() || now.get() < self.next_look.load(Ordering::Relaxed) {
-            return false;
+            return;
         }
         self.next_look.store((now + LOOK_AGAIN).get(), Ordering::Relaxed);
-        table.sample_live(now) < SAMPLE / 16 * 15 && self.migrate(table, table.slots.len(), now)
+        if table.sample_live(now) < SAMPLE / 16 * 15 {
+            self.ask_for_renewal();
+        }
     }
 
     /// Writes a key that counts against a pool's share. `None`: there is no room for it.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::bucket::Charge;
+use crate::bucket::{Charge, Word};
 use crate::gcra::Ticks;
 use crate::migration::{Place, locate};
 use crate::policy::Standing;
@@ -34,12 +34,14 @@ enum Operation {
 pub struct Gate {
     engine: Arc<Engine>,
     table: Arc<Table>,
+    /// Where `table` is being moved to, once this gate has noticed.
+    next: Option<Arc<Table>>,
     wants_upkeep: bool,
 }
 
 impl Gate {
     pub(crate) fn new(engine: Arc<Engine>, table: Arc<Table>) -> Self {
-        Self { engine, table, wants_upkeep: false }
+        Self { engine, table, next: None, wants_upkeep: false }
     }
 
     /// The engine behind it.
@@ -91,16 +93,24 @@ impl Gate {
 
     #[inline]
     fn quickly(&self, key: Key, cost: u64, now: Nanos) -> Option<Decision> {
-        let table = &*self.table;
-        let since = table.instant(now);
-        if table.known_to_be_forwarded() || since > REBASE_AFTER {
+        if self.table.known_to_be_forwarded() {
+            return self.quickly_in_next(key, cost, now);
+        }
+        known(&self.table, self.table.find(key)?, cost, now)
+    }
+
+    /// While a table moves. A bucket in the next one that has been written there is the key's only one: the word that it
+    /// was copied from is frozen, or there was none, and none will come.
+    fn quickly_in_next(&self, key: Key, cost: u64, now: Nanos) -> Option<Decision> {
+        let next = self.next.as_deref()?;
+        if self.table.is_settled() || next.known_to_be_forwarded() {
             return None;
         }
-        let slot = table.find(key)?;
-        let meta = slot.meta()?;
-        let gcra = table.limit_of(meta)?;
-        let instant = gcra.instant(since);
-        charged(slot.bucket().charge(gcra, instant, cost), gcra, meta, instant)
+        let slot = next.find(key)?;
+        if slot.bucket().read()? == Word::FRESH {
+            return None;
+        }
+        known(next, slot, cost, now)
     }
 
     #[inline(never)]
@@ -135,6 +145,11 @@ impl Gate {
             let kept = named || !matches!(operation, Operation::Consume(_));
             if self.engine.relieve(&table, now) {
                 continue;
+            }
+            self.wants_upkeep |= self.engine.is_renewal_due();
+            // A new key pays for its place in a table that is still being filled from the one before.
+            if let Some(next) = &self.next {
+                self.table.settle_group(next, now);
             }
             let written = if kept {
                 Engine::admit_named(&table, key, limit)
@@ -173,6 +188,7 @@ impl Gate {
                 },
             };
             self.engine.relieve_at_cap(&table, now);
+            self.wants_upkeep |= self.engine.is_renewal_due();
             if let Some(mut decision) = self.operate(&table, index, Subject::Tenant, shared, operation, now) {
                 if decision.outcome == Outcome::Quota {
                     decision.outcome = Outcome::Overflow;
@@ -242,22 +258,37 @@ impl Gate {
         }))
     }
 
-    /// Helps the table that is on the move, and goes over to the next once it is settled.
+    /// Notices that the table is on the move, and goes over to the next once it is settled.
     fn catch_up(&mut self, now: Nanos) {
         while let Some(next) = self.table.next() {
             self.wants_upkeep = true;
-            self.table.settle_group(&next, now);
             if !self.table.is_settled() {
+                self.next = Some(next);
                 return;
             }
             self.engine.promote(&self.table, now);
             let settled = std::mem::replace(&mut self.table, next);
             self.engine.retire(settled);
+            self.next = None;
         }
         if self.table.instant(now) > REBASE_AFTER {
-            self.engine.renew(&self.table, now);
+            self.engine.ask_for_renewal();
+            self.wants_upkeep = true;
         }
     }
+}
+
+/// A decision on a key that is known, in the slot that it has.
+#[inline]
+fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option<Decision> {
+    let since = table.instant(now);
+    if since > REBASE_AFTER {
+        return None;
+    }
+    let meta = slot.meta()?;
+    let gcra = table.limit_of(meta)?;
+    let instant = gcra.instant(since);
+    charged(slot.bucket().charge(gcra, instant, cost), gcra, meta, instant)
 }
 
 #[inline]
