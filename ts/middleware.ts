@@ -14,6 +14,7 @@ import type { MiddlewareSettings } from './options.ts'
 import { printed } from './printed.ts'
 import { followed, isPromise } from './promise.ts'
 import { quotaRefusals, send, TENANT_MISSING, TENANT_UNKNOWN } from './refusal.ts'
+import { leaveDecision } from './request-decision.ts'
 import { refundWhenDone, type RefundRule } from './refund.ts'
 import type { Decision, HttpRequest, Middleware, Next, TenantResolver } from './types.ts'
 
@@ -81,7 +82,7 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     }
     if (outcome < 0) throw gate.failure(outcome, key, tokens)
     const decision = gate.decision(outcome, anonymous ? undefined : key)
-    req.rateLimit = decision
+    leaveDecision(req, decision)
     if (writeHeaders !== undefined && !res.headersSent) writeHeaders(res, decision, key)
     if (!decision.allowed) return refuse(req, res, next, decision, outcome)
     if (refunding) {
