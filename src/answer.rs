@@ -68,10 +68,10 @@ impl Answer {
         let numbers = unsafe { self.0.as_mut() };
         if let [_, _, limit, capacity, remaining, reset, retry, _] = numbers {
             *limit = f64::from(decision.limit);
-            *capacity = if unlimited { f64::INFINITY } else { decision.capacity as f64 };
-            *remaining = if unlimited { f64::INFINITY } else { decision.remaining as f64 };
-            *reset = decision.reset.as_millis_ceil() as f64;
-            *retry = decision.retry.map_or(f64::INFINITY, |wait| wait.as_millis_ceil() as f64);
+            *capacity = if unlimited { f64::INFINITY } else { number(decision.capacity) };
+            *remaining = if unlimited { f64::INFINITY } else { number(decision.remaining) };
+            *reset = number(decision.reset.as_millis_ceil());
+            *retry = decision.retry.map_or(f64::INFINITY, |wait| number(wait.as_millis_ceil()));
         }
         match decision.outcome {
             Outcome::Ok => 0,
@@ -83,6 +83,13 @@ impl Answer {
             Outcome::Unknown => 6,
         }
     }
+}
+
+/// Tokens or milliseconds, below 2^63: from a signed integer the conversion is one instruction, and from two unsigned
+/// ones at a time it waits for the stores of both.
+#[inline]
+fn number(count: u64) -> f64 {
+    count.cast_signed() as f64
 }
 
 /// A number as tokens, or `None` if it is not a whole number from 0 to 2^53 - 1.

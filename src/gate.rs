@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{Float64Array, FromNapiValue, JsObjectValue, Object, Unknown};
+use napi::bindgen_prelude::{Float64Array, FromNapiValue, JsObjectValue, Object, Unknown, Utf16String};
 use napi::{Env, sys};
 use napi_derive::napi;
 use tollgate_core::{Capacity, Decision, Limit, Nanos, Subject};
 
-use crate::answer::{Answer, INVALID_COST, tokens};
+use crate::answer::{Answer, INVALID_COST, INVALID_TENANT, tokens};
 use crate::draft::PolicyDraft;
 use crate::error::{Result, closed, config, internal};
 use crate::session::Session;
@@ -81,33 +81,33 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek(&self, env: Env, name: String, anonymous: bool) -> i32 {
+    pub fn peek(&self, env: Env, name: Utf16String, anonymous: bool) -> i32 {
         let Some(cost) = self.session.borrow().answer.cost() else { return INVALID_COST };
-        self.decide(env, &name, |gate, now| gate.peek(subject(anonymous), name.as_bytes(), cost, now))
+        self.decide(env, &name, |gate, name, now| gate.peek(subject(anonymous), name, cost, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn reward(&self, env: Env, name: String, anonymous: bool, amount: f64) -> i32 {
+    pub fn reward(&self, env: Env, name: Utf16String, anonymous: bool, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
-        self.decide(env, &name, |gate, now| gate.reward(subject(anonymous), name.as_bytes(), amount, now))
+        self.decide(env, &name, |gate, name, now| gate.reward(subject(anonymous), name, amount, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn penalize(&self, env: Env, name: String, anonymous: bool, amount: f64) -> i32 {
+    pub fn penalize(&self, env: Env, name: Utf16String, anonymous: bool, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
-        self.decide(env, &name, |gate, now| gate.penalize(subject(anonymous), name.as_bytes(), amount, now))
+        self.decide(env, &name, |gate, name, now| gate.penalize(subject(anonymous), name, amount, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn block(&self, env: Env, name: String, anonymous: bool, duration_ms: f64) -> i32 {
+    pub fn block(&self, env: Env, name: Utf16String, anonymous: bool, duration_ms: f64) -> i32 {
         let Some(millis) = tokens(duration_ms) else { return INVALID_COST };
         let time = Nanos::from_millis(millis);
-        self.decide(env, &name, |gate, now| gate.block(subject(anonymous), name.as_bytes(), time, now))
+        self.decide(env, &name, |gate, name, now| gate.block(subject(anonymous), name, time, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn reset(&self, env: Env, name: String, anonymous: bool) -> i32 {
-        self.decide(env, &name, |gate, now| gate.reset(subject(anonymous), name.as_bytes(), now))
+    pub fn reset(&self, env: Env, name: Utf16String, anonymous: bool) -> i32 {
+        self.decide(env, &name, |gate, name, now| gate.reset(subject(anonymous), name, now))
     }
 
     /// A limit, by the index that a decision gave.
@@ -161,11 +161,12 @@ impl Gate {
     fn decide(
         &self,
         env: Env,
-        name: &str,
-        decide: impl FnOnce(&mut tollgate_core::Gate, Nanos) -> Decision,
+        name: &[u16],
+        decide: impl FnOnce(&mut tollgate_core::Gate, &[u8], Nanos) -> Decision,
     ) -> i32 {
+        let Ok(name) = String::from_utf16(name) else { return INVALID_TENANT };
         let mut session = self.session.borrow_mut();
-        let outcome = session.decide(name.as_bytes(), decide);
+        let outcome = session.decide(name.as_bytes(), |gate, now| decide(gate, name.as_bytes(), now));
         session.keep_up(env.raw());
         outcome
     }

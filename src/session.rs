@@ -12,9 +12,6 @@ use crate::upkeep::Upkeep;
 /// The longest name, in bytes of UTF-8.
 pub const LONGEST_NAME: usize = tollgate_core::policy::LONGEST_NAME;
 
-/// U+FFFD in UTF-8: what a lone surrogate is read as, so two different names could be read as one.
-const REPLACEMENT: [u8; 3] = [0xEF, 0xBF, 0xBD];
-
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
     gate: Option<Gate>,
@@ -46,7 +43,7 @@ impl Session {
     #[inline]
     pub fn decide(&mut self, name: &[u8], decide: impl FnOnce(&mut Gate, Nanos) -> Decision) -> i32 {
         let Some(gate) = self.gate.as_mut() else { return CLOSED };
-        if name.is_empty() || name.len() > LONGEST_NAME || garbled(name) {
+        if name.is_empty() || name.len() > LONGEST_NAME {
             return INVALID_TENANT;
         }
         let now = self.answer.now();
@@ -76,9 +73,4 @@ impl Session {
             let _ = Env::from_raw(env).spawn(upkeep);
         }
     }
-}
-
-#[inline]
-fn garbled(name: &[u8]) -> bool {
-    name.contains(&REPLACEMENT[0]) && name.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT)
 }
