@@ -17,7 +17,7 @@ const sources: [
   ['a record', { ...QUOTAS, root: 'unlimited' }],
   [
     'a record without a prototype',
-    Object.assign(Object.create(null) as object, { ...QUOTAS, root: 'unlimited' }),
+    Object.assign(Object.create(null), { ...QUOTAS, root: 'unlimited' }) as TenantOverrides,
   ],
   [
     'a Map',

@@ -18,9 +18,22 @@ const steps = [
   { name: 'lint: TypeScript', run: command('npx', 'oxlint', '--deny-warnings') },
   {
     name: 'lint: Rust',
-    run: command('cargo', 'clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings'),
+    run: command(
+      'cargo',
+      'clippy',
+      '--workspace',
+      '--all-targets',
+      '--locked',
+      '--quiet',
+      '--',
+      '-D',
+      'warnings',
+    ),
   },
-  { name: 'rust: tests of the workspace', run: command('cargo', 'test', '--workspace', '--locked', '--quiet') },
+  {
+    name: 'rust: tests of the workspace',
+    run: command('cargo', 'test', '--workspace', '--locked', '--quiet'),
+  },
   { name: 'rust: every schedule (loom)', run: command('npm', 'run', '--silent', 'test:loom') },
   { name: 'build, and drift of generated files', run: buildWithoutDrift },
   {
@@ -35,7 +48,9 @@ const failed = chosen.filter(({ name, run }) => {
   console.log(`\n── ${name}`)
   const start = performance.now()
   const passed = run()
-  console.log(`── ${name}: ${passed ? 'passed' : 'FAILED'} in ${((performance.now() - start) / 1000).toFixed(1)} s`)
+  console.log(
+    `── ${name}: ${passed ? 'passed' : 'FAILED'} in ${((performance.now() - start) / 1000).toFixed(1)} s`,
+  )
   return !passed
 })
 console.log(`\n${chosen.length - failed.length} of ${chosen.length} steps passed`)

@@ -132,20 +132,28 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
 }
 
 /// Gives a name to `read` as UTF-8; `None` if it is too long, or not well formed.
+///
+/// V8 has just stored the units one by one, and the hash will load eight bytes at a time. A load that spans several recent
+/// stores waits until they have left the store buffer, longer than the hash itself takes; so units are loaded one by
+/// one, and bytes stored eight at a time.
 #[inline]
 fn as_utf8<T>(units: &[u16], read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-    let mut bytes = [MaybeUninit::<u8>::uninit(); LONGEST_NAME];
-    let bytes = bytes.get_mut(..units.len())?;
-    let mut seen = 0;
-    for (byte, &unit) in bytes.iter_mut().zip(units) {
-        // Not ASCII: the byte is nonsense, and is not read.
-        byte.write(unit.to_le_bytes()[0]);
-        seen |= unit;
+    let mut words = [MaybeUninit::<u64>::uninit(); LONGEST_NAME / 8];
+    if units.len() > LONGEST_NAME {
+        return None;
     }
-    if seen < 0x80 {
-        // SAFETY: the loop has written every byte of this slice, which is as long as `units`.
-        Some(read(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u8>(), bytes.len()) }))
-    } else {
-        String::from_utf16(units).ok().map(|name| read(name.as_bytes()))
+    for (word, eight) in words.iter_mut().zip(units.chunks(8)) {
+        let mut bytes = 0;
+        for unit in eight.iter().rev() {
+            // SAFETY: a reference is valid to read. Volatile, so that the compiler does not load several at once.
+            let unit = unsafe { ptr::read_volatile(unit) };
+            if unit >= 0x80 {
+                return String::from_utf16(units).ok().map(|name| read(name.as_bytes()));
+            }
+            bytes = bytes << 8 | u64::from(unit);
+        }
+        word.write(bytes.to_le());
     }
+    // SAFETY: the loop has written every word that these bytes are part of: one for each eight units or fewer.
+    Some(read(unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), units.len()) }))
 }
