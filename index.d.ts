@@ -284,7 +284,7 @@ interface LimiterEvents {
  * A policy in force.
  *
  * Methods that take a tenant throw a {@link TollgateInputError} for what is not a tenant name (1 to 256 bytes of
- * well-formed UTF-8 without U+FFFD), and every method but `close`, `on` and `off` throws a {@link TollgateClosedError}
+ * well-formed UTF-8), and every method but `close`, `on` and `off` throws a {@link TollgateClosedError}
  * after `close`.
  */
 interface Limiter extends AsyncDisposable {

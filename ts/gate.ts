@@ -7,6 +7,7 @@ import { TollgateClosedError, TollgateInputError, type TollgateError } from './e
 import { addon, Outcome, Slot, translated } from './native.ts'
 import type { LimitRow, NativeGate, NativePolicyDraft } from './native.ts'
 import { printed } from './printed.ts'
+import { ACCEPTED_NAME } from './tenant-name.ts'
 import type { Decision, Reason } from './types.ts'
 
 const REASONS: readonly Reason[] = ['ok', 'quota', 'blocked', 'denied', 'overflow', 'ok', 'denied']
@@ -116,7 +117,7 @@ export class Gate {
       case Outcome.invalidTenant:
         return new TollgateInputError(
           'TOLLGATE_INVALID_TENANT',
-          `tenant: given ${printed(tenant)}; accepted: a string of 1 to 256 bytes of UTF-8, without U+FFFD`,
+          `tenant: given ${printed(tenant)}; accepted: ${ACCEPTED_NAME}`,
         )
       case Outcome.invalidCost:
         return new TollgateInputError(
