@@ -141,3 +141,24 @@ test('10,000 requests on 50 connections over 5 tenants are admitted to the token
   })
   await limiter.close()
 })
+
+test('req.rateLimit is there in a sub-app, after it, and for who assigns it', async () => {
+  await using limiter = await enforceRateLimitPolicy({ namespace: 'sub-app', clock: () => 0 })
+  const app = express()
+  const inner = express()
+  inner.use(limiter.middleware())
+  inner.get('/own', (req, res) => void res.json(req.rateLimit?.remaining))
+  inner.get('/assigned', (req, res) => {
+    const mine = { ...req.rateLimit!, remaining: -1 }
+    req.rateLimit = mine
+    res.json(req.rateLimit.remaining)
+  })
+  app.use(inner)
+  app.get('/after', (req, res) => void res.json(req.rateLimit?.remaining))
+  app.get('/again', limiter.middleware(), (req, res) => void res.json(req.rateLimit?.remaining))
+  await using server = await listen(app)
+  const answers: unknown[] = []
+  for (const path of ['/own', '/after', '/assigned', '/again']) answers.push((await server.get(path)).json())
+  // The last is charged by both mounts.
+  assert.deepEqual(answers, [119, 118, -1, 115])
+})

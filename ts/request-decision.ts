@@ -10,7 +10,7 @@
 import { IncomingMessage } from 'node:http'
 import type { Decision, HttpRequest } from './types.ts'
 
-const decisions = new WeakMap<object, Decision>()
+const decisions = new WeakMap<object, unknown>()
 const prepared = new WeakSet<object>()
 
 /** The prototype that was seen last: nearly always this request's. */
@@ -38,12 +38,7 @@ function prepare(prototype: unknown): boolean {
       },
       // Other middleware may assign it, as it could without the accessor.
       set(this: object, value: unknown) {
-        Object.defineProperty(this, 'rateLimit', {
-          value,
-          configurable: true,
-          enumerable: true,
-          writable: true,
-        })
+        decisions.set(this, value)
       },
     })
     prepared.add(base)
