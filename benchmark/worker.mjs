@@ -7,11 +7,12 @@ const limiter = await enforceRateLimitPolicy({
   namespace: 'benchmark-workers',
   policyDefinition: { defaultQuota: 1_000_000_000, burstAllowance: 0, window: '1h' },
 })
-const names = Array.from({ length: workerData.names }, (_, index) =>
-  Buffer.from(`tenant-${index}`).toString('latin1'),
+const { tenants, shared, seed } = workerData
+const prefix = shared ? 'tenant' : `tenant-of-${seed}`
+const names = shuffled(
+  Array.from({ length: tenants }, (_, index) => Buffer.from(`${prefix}-${index}`).toString('latin1')),
 )
-// Each begins somewhere else.
-let next = Math.floor((names.length * workerData.index) / 2)
+let next = 0
 
 function run(count) {
   const start = process.hrtime.bigint()
@@ -20,6 +21,17 @@ function run(count) {
     limiter.tryConsume(names[next])
   }
   return Number(process.hrtime.bigint() - start) / count
+}
+
+/** Each thread in an order of its own, the same in every run. */
+function shuffled(list) {
+  let state = seed + 1
+  for (let last = list.length - 1; last > 0; last -= 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    const other = state % (last + 1)
+    ;[list[last], list[other]] = [list[other], list[last]]
+  }
+  return list
 }
 
 run(500_000)

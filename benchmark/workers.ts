@@ -11,10 +11,15 @@ export interface Workers {
   ratio: number
 }
 
-/** `names` tenants in common: 1 is the worst case, a single bucket. */
-export async function workers(names: number, rounds: number, count: number): Promise<Workers> {
+/** On `tenants` in common, or on as many each; a single one in common is the worst case. */
+export async function workers(
+  tenants: number,
+  shared: boolean,
+  rounds: number,
+  count: number,
+): Promise<Workers> {
   const threads = [0, 1].map(
-    (index) => new Worker(new URL('./worker.mjs', import.meta.url), { workerData: { names, index } }),
+    (seed) => new Worker(new URL('./worker.mjs', import.meta.url), { workerData: { tenants, shared, seed } }),
   )
   await Promise.all(threads.map((thread) => once(thread)))
   const [first, second] = threads
@@ -37,9 +42,7 @@ function ask(thread: Worker, count: number): Promise<number> {
   return once(thread)
 }
 
+/** The next message; an error of the thread ends the benchmark by itself. */
 function once(thread: Worker): Promise<number> {
-  return new Promise((resolve, reject) => {
-    thread.once('message', resolve)
-    thread.once('error', reject)
-  })
+  return new Promise((resolve) => thread.once('message', resolve))
 }
