@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use parking_lot::Mutex;
 use tollgate_core::{Capacity, Engine, KeyHasher, Nanos, Policy};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, internal};
 
 static ENGINES: LazyLock<Mutex<HashMap<String, Weak<Engine>>>> = LazyLock::new(Mutex::default);
 static HASHER: OnceLock<KeyHasher> = OnceLock::new();
@@ -41,7 +41,7 @@ pub fn enter(namespace: &str, policy: Policy, capacity: Capacity, now: Nanos) ->
         return Ok(engine);
     }
     engines.retain(|_, engine| engine.strong_count() > 0);
-    let engine = Arc::new(Engine::new(hasher(), Arc::new(policy), capacity, now));
+    let engine = Arc::new(Engine::new(hasher(), Arc::new(policy), capacity, now).map_err(internal)?);
     engines.insert(namespace.to_owned(), Arc::downgrade(&engine));
     Ok(engine)
 }

@@ -24,7 +24,7 @@ fn gate() -> Gate {
     let grant = Grant::Tokens { quota: u64::from(QUOTA.get()), burst: 0, window: Nanos::from_secs(1) };
     let policy = PolicyDraft::new(hasher, grant, UnknownTenant::Default).unwrap().finish();
     let capacity = Capacity { max_keys: 2_000_000, key_share: 1.0 };
-    Arc::new(Engine::new(hasher, Arc::new(policy), capacity, Nanos::ZERO)).gate()
+    Arc::new(Engine::new(hasher, Arc::new(policy), capacity, Nanos::ZERO).unwrap()).gate()
 }
 
 fn names(count: usize) -> Vec<String> {

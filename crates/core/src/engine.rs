@@ -1,5 +1,6 @@
 //! One namespace's buckets, shared by every thread of the process: the newest table, the caps, the blocks.
 
+use std::io;
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -12,8 +13,12 @@ use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
 use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
 
-/// The smallest table, in slots: 32 KiB.
-const SMALLEST: usize = 1024;
+/// The smallest table, in slots: 256 KiB, of which what is touched is resident.
+const SMALLEST: usize = 8192;
+
+/// Tables of up to this many slots (1 MiB) are kept sparse: two slots share a cache line, and processors fetch lines in
+/// pairs, so threads that decide on neighbours wait for each other.
+const SPARSE: usize = 1 << 15;
 
 /// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
 /// back, and a key that is known costs a third of one that was swept.
@@ -27,6 +32,9 @@ const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
 
 /// Tables wait here for somebody to free them off the event loop; more than this are freed at once.
 const MOST_RETIRED: usize = 4;
+
+/// Room in the largest table for keys that the engine itself makes.
+const MARGIN: usize = 64;
 
 /// How much an engine may remember.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,10 +52,10 @@ impl Capacity {
         (f64::from(self.max_keys) * self.key_share.clamp(0.0, 1.0)).ceil().max(1.0) as u32
     }
 
-    /// Slots that hold all these keys at a load of three quarters, and those that `named` tenants always have: their
-    /// bucket, and the overflow buckets that are charged in their place.
+    /// Slots for all these keys, and for those that `named` tenants always have: their bucket, and the overflow buckets
+    /// that are charged in their place.
     fn slots(&self, named: usize) -> usize {
-        ((self.max_keys as usize + 2 * named + SMALLEST) * 4 / 3).next_power_of_two()
+        with_room_for(self.max_keys as usize + 2 * named + MARGIN)
     }
 }
 
@@ -86,24 +94,26 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that decides by `policy`, whose keys `hasher` must have made.
-    #[must_use]
-    pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> Self {
+    ///
+    /// # Errors
+    /// The system has no room for its first table.
+    pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> io::Result<Self> {
         let max_slots = capacity.slots(policy.tenants());
-        let slots = smallest(&policy);
-        Self {
+        let slots = with_room_for(policy.tenants());
+        Ok(Self {
             pool_unknown: hasher.pool(Subject::Tenant),
             pool_anonymous: hasher.pool(Subject::Anonymous),
             hasher,
             blocks: Blocks::default(),
             capacity,
             max_slots,
-            root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)),
+            root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)?),
             stale: Mutex::default(),
             retired: Mutex::default(),
             overflowed: AtomicU64::new(0),
             next_look: AtomicU64::new(0),
             renewal_due: AtomicBool::new(false),
-        }
+        })
     }
 
     /// A way in, for one thread.
@@ -175,13 +185,15 @@ impl Engine {
         self.migrate(table, if grows { size * 2 } else { size }, now)
     }
 
-    /// Starts moving `table` to one of `slots` slots. `false` if it, or the one before it, is being moved already.
+    /// Starts moving `table` to one of `slots` slots. `false` if it, or the one before it, is being moved already, or if
+    /// the system has no room: then it fills, and new keys share the overflow bucket.
     fn migrate(&self, table: &Arc<Table>, slots: usize, now: Nanos) -> bool {
         // The root changes only once a table hangs on it, so what is the root here is the root when `forward` succeeds.
         if !Arc::ptr_eq(&self.root.load(), table) || table.next().is_some() {
             return false;
         }
-        table.forward(Arc::new(Table::new(slots, now, Arc::clone(&table.policy), table.claimed())))
+        Table::new(slots, now, Arc::clone(&table.policy), table.claimed())
+            .is_ok_and(|next| table.forward(Arc::new(next)))
     }
 
     /// Makes the table after a settled one the root.
@@ -202,9 +214,10 @@ impl Engine {
         stale.push(Arc::downgrade(table));
         drop(stale);
         self.retire(Arc::clone(table));
-        let roomy = next.claimed() < next.slots.len() / 8 && now.since(table.epoch) >= SHORT_LIFE;
-        if roomy && next.slots.len() > smallest(&next.policy) {
-            self.migrate(&next, (next.slots.len() / 4).max(smallest(&next.policy)), now);
+        let smaller = (next.slots.len() / 4).max(with_room_for(next.policy.tenants()));
+        let roomy = smaller < next.slots.len() && next.claimed() < filling_at(smaller) / 2;
+        if roomy && now.since(table.epoch) >= SHORT_LIFE {
+            self.migrate(&next, smaller, now);
         }
     }
 
@@ -288,15 +301,23 @@ impl Engine {
     }
 }
 
-/// Slots that every tenant which the policy names fits into, at a load of three quarters.
-fn smallest(policy: &Policy) -> usize {
-    (policy.tenants() * 4 / 3).max(SMALLEST).next_power_of_two()
+/// Slots that so many keys fit into before the table fills.
+fn with_room_for(keys: usize) -> usize {
+    let mut slots = SMALLEST;
+    while filling_at(slots) <= keys {
+        slots *= 2;
+    }
+    slots
 }
 
-/// Is it time for a table with more room? At three quarters: a sixteenth comes while the table moves, and a sixteenth is
-/// kept for tenants that the policy names.
+/// With how many keys it is time for a table with more room. At three quarters, a sixteenth comes while the table moves, and
+/// a sixteenth is kept for tenants that the policy names.
+fn filling_at(slots: usize) -> usize {
+    if slots <= SPARSE { slots / 8 } else { slots / 4 * 3 }
+}
+
 fn is_filling(table: &Table) -> bool {
-    table.load() >= table.slots.len() / 4 * 3
+    table.load() >= filling_at(table.slots.len())
 }
 
 const _: fn() = || {

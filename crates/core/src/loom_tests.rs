@@ -32,7 +32,7 @@ fn key(name: &str) -> Key {
 }
 
 fn table(slots: usize, policy: &Arc<Policy>) -> Arc<Table> {
-    Arc::new(Table::new(slots, Nanos::ZERO, Arc::clone(policy), 0))
+    Arc::new(Table::new(slots, Nanos::ZERO, Arc::clone(policy), 0).unwrap())
 }
 
 /// Writes a key as a decision does; `None` if the table takes no more keys.

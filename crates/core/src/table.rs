@@ -7,6 +7,7 @@
 //!
 //! Memory is `32 bytes x slots`, taken from the system as zero pages, so a large table costs what of it is touched.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::bucket::Word;
@@ -33,9 +34,14 @@ pub(crate) enum Search {
 #[derive(Debug)]
 pub(crate) struct Full;
 
+#[cfg(not(loom))]
+type Slots = tollgate_pages::Zeroed<Slot>;
+#[cfg(loom)]
+type Slots = Box<[Slot]>;
+
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(crate) slots: Box<[Slot]>,
+    pub(crate) slots: Slots,
     /// Instants in this table count from here.
     pub(crate) epoch: Nanos,
     pub(crate) policy: Arc<Policy>,
@@ -49,13 +55,16 @@ pub(crate) struct Table {
 
 impl Table {
     /// `slots` is rounded up to a power of two.
-    pub(crate) fn new(slots: usize, epoch: Nanos, policy: Arc<Policy>, expected: usize) -> Self {
+    ///
+    /// # Errors
+    /// The system has no room for them.
+    pub(crate) fn new(slots: usize, epoch: Nanos, policy: Arc<Policy>, expected: usize) -> io::Result<Self> {
         let slots = slots.next_power_of_two();
         #[cfg(not(loom))]
-        let slots = bytemuck::zeroed_slice_box(slots);
+        let slots = Slots::new(slots)?;
         #[cfg(loom)]
-        let slots: Box<[Slot]> = (0..slots).map(|_| Slot::new()).collect();
-        Self {
+        let slots: Slots = (0..slots).map(|_| Slot::new()).collect();
+        Ok(Self {
             progress: Progress::new(slots.len()),
             slots,
             epoch,
@@ -64,7 +73,7 @@ impl Table {
             expected: AtomicUsize::new(expected),
             forwarded: AtomicBool::new(false),
             next: Link::empty(),
-        }
+        })
     }
 
     /// Has anybody noticed that there is a next table? The cheap question, for who can do without the answer: a bucket

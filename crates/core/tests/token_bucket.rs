@@ -68,7 +68,7 @@ fn gate(quota: u64, burst: u64, window: u64) -> Gate {
     let hasher = KeyHasher::with_secret(7, 11);
     let default = Grant::Tokens { quota, burst, window: Nanos::new(window) };
     let policy = PolicyDraft::new(hasher, default, UnknownTenant::Default).unwrap().finish();
-    Arc::new(Engine::new(hasher, Arc::new(policy), CAPACITY, Nanos::ZERO)).gate()
+    Arc::new(Engine::new(hasher, Arc::new(policy), CAPACITY, Nanos::ZERO).unwrap()).gate()
 }
 
 #[derive(Debug, Clone)]
