@@ -313,7 +313,7 @@ fn with_room_for(keys: usize) -> usize {
 /// With how many keys it is time for a table with more room. At three quarters, a sixteenth comes while the table moves, and
 /// a sixteenth is kept for tenants that the policy names.
 fn filling_at(slots: usize) -> usize {
-    if slots <= SPARSE { slots / 8 } else { slots / 4 * 3 }
+    if slots <= SPARSE { slots / 32 } else { slots / 4 * 3 }
 }
 
 fn is_filling(table: &Table) -> bool {

@@ -133,7 +133,7 @@ impl Gate {
             };
             let gcra = match table.policy.limit(limit) {
                 Some(Limit::TokenBucket(gcra)) => *gcra,
-                Some(Limit::Unlimited) => return Decision::unlimited(limit),
+                Some(Limit::Unlimited) => return self.unlimited(key, limit, operation, now),
                 Some(Limit::Nothing) | None => return Decision::never(Outcome::Denied, limit),
             };
             match operation {
@@ -161,6 +161,21 @@ impl Gate {
                 let owner = if named { key } else { self.pool(subject) };
                 return self.overflow(owner, limit, operation, now);
             }
+        }
+    }
+
+    /// Without a limit there is no bucket, and so no flag to say that there is a block: the list itself is asked.
+    fn unlimited(&self, key: Key, limit: u32, operation: Operation, now: Nanos) -> Decision {
+        match operation {
+            Operation::Block(time) => self.engine.blocks.set(key, now + time),
+            Operation::Reset => self.engine.blocks.lift(key),
+            Operation::Consume(_) | Operation::Peek(_) | Operation::Give(_) | Operation::Take(_) => {}
+        }
+        match self.engine.block_left(key, now) {
+            Some(left) => {
+                Decision { reset: left, retry: Some(left), ..Decision::never(Outcome::Blocked, limit) }
+            }
+            None => Decision::unlimited(limit),
         }
     }
 

@@ -66,8 +66,8 @@ fn a_table_that_grows_forgets_nothing() {
 fn a_sweep_drops_full_buckets_and_no_others() {
     let engine = engine(5, roomy(), &[]);
     let mut gate = engine.gate();
-    let names = names(10_000);
-    let (early, late) = names.split_at(9_000);
+    let names = names(60_000);
+    let (early, late) = names.split_at(59_000);
     for name in early {
         take(&mut gate, name, Nanos::ZERO);
     }
@@ -99,7 +99,7 @@ fn idle_keys_make_room_for_new_ones_without_growth() {
         now = now + Nanos::from_millis(20);
         assert_eq!(take(&mut gate, &format!("passer-by-{index}"), now), Outcome::Ok);
     }
-    assert!(engine.stats().slots <= 16_384, "{:?}", engine.stats());
+    assert!(engine.stats().slots <= 65_536, "{:?}", engine.stats());
 }
 
 #[test]
@@ -178,6 +178,20 @@ fn a_block_refuses_until_it_is_over_and_survives_a_move() {
     // Refilling went on meanwhile.
     let after = gate.consume(Subject::Tenant, b"acme", 1, Nanos::from_secs(30));
     assert_eq!((after.outcome, after.remaining), (Outcome::Ok, 29));
+}
+
+#[test]
+fn a_tenant_without_a_limit_can_be_blocked() {
+    let engine = engine(1, roomy(), &[("free".to_owned(), Grant::Unlimited)]);
+    let mut gate = engine.gate();
+    assert_eq!(take(&mut gate, "free", Nanos::ZERO), Outcome::Unlimited);
+    let blocked = gate.block(Subject::Tenant, b"free", MINUTE, Nanos::ZERO);
+    assert_eq!((blocked.outcome, blocked.retry), (Outcome::Blocked, Some(MINUTE)));
+    assert_eq!(take(&mut gate, "free", Nanos::from_secs(59)), Outcome::Blocked);
+    assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
+    gate.block(Subject::Tenant, b"free", MINUTE, MINUTE);
+    gate.reset(Subject::Tenant, b"free", MINUTE);
+    assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
 }
 
 #[test]
