@@ -147,7 +147,7 @@ impl Gate {
     /// Sweeps the table, in the background: buckets that are full again are dropped.
     #[napi(catch_unwind)]
     pub fn sweep(&self, env: Env) -> Result<()> {
-        let session = self.session.borrow();
+        let mut session = self.session.borrow_mut();
         session.gate().ok_or_else(closed)?.engine().ask_for_renewal();
         session.start_upkeep(env.raw());
         Ok(())

@@ -53,17 +53,17 @@ impl Session {
     /// Starts [`Upkeep`] on libuv's pool if decisions have left something for it, and none is running.
     #[inline]
     pub fn keep_up(&mut self, env: sys::napi_env) {
-        if let Some(gate) = self.gate.as_mut()
-            && gate.take_wants_upkeep()
-        {
+        if self.gate.as_ref().is_some_and(Gate::wants_upkeep) {
             self.start_upkeep(env);
         }
     }
 
     #[cold]
-    pub fn start_upkeep(&self, env: sys::napi_env) {
-        let Some(gate) = &self.gate else { return };
+    pub fn start_upkeep(&mut self, env: sys::napi_env) {
+        let Some(gate) = &mut self.gate else { return };
+        // While one runs, the wish stays: what was left since may be more than that one sees.
         if !self.upkeep.swap(true, Ordering::AcqRel) {
+            gate.take_wants_upkeep();
             let upkeep = Upkeep {
                 engine: Arc::clone(gate.engine()),
                 now: self.answer.now(),

@@ -59,6 +59,17 @@ impl Capacity {
     }
 }
 
+/// What is done about a table that is getting full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Relief {
+    /// It is not, or nothing can be done at the moment.
+    NotNeeded,
+    /// It has a next table now.
+    Moving,
+    /// [`Engine::upkeep`] is to make one.
+    Upkeep,
+}
+
 /// What an engine holds at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -156,9 +167,12 @@ impl Engine {
     /// Starts a migration that is due, finishes one that is under way, and frees tables that nobody needs. Takes tens of
     /// milliseconds for a million keys, in which decisions go on: for a background thread.
     pub fn upkeep(&self, now: Nanos) {
-        if self.renewal_due.swap(false, Ordering::AcqRel) {
-            self.renew(&self.newest_settled(), now);
+        let root = self.newest_settled();
+        let fills = is_filling(&root) && root.slots.len() < self.max_slots;
+        if self.renewal_due.swap(false, Ordering::AcqRel) || fills {
+            self.renew(&root, now);
         }
+        drop(root);
         loop {
             let table = self.newest_settled();
             let Some(next) = table.next() else { break };
@@ -214,9 +228,8 @@ impl Engine {
         stale.push(Arc::downgrade(table));
         drop(stale);
         self.retire(Arc::clone(table));
-        let smaller = (next.slots.len() / 4).max(with_room_for(next.policy.tenants()));
-        let roomy = smaller < next.slots.len() && next.claimed() < filling_at(smaller) / 2;
-        if roomy && now.since(table.epoch) >= SHORT_LIFE {
+        let smaller = with_room_for(next.policy.tenants().max(2 * next.claimed()));
+        if smaller <= next.slots.len() / 4 && now.since(table.epoch) >= SHORT_LIFE {
             self.migrate(&next, smaller, now);
         }
     }
@@ -230,42 +243,40 @@ impl Engine {
         }
     }
 
-    /// Starts a migration if a table that is getting full should have one.
-    pub(crate) fn relieve(&self, table: &Arc<Table>, now: Nanos) -> bool {
+    /// Sees to it that a table which is getting full has a next one.
+    pub(crate) fn relieve(&self, table: &Arc<Table>, now: Nanos) -> Relief {
         if table.next().is_some() || !is_filling(table) {
-            return false;
+            return Relief::NotNeeded;
         }
         let size = table.slots.len();
         if size >= self.max_slots {
-            self.relieve_at_cap(table, now);
-            return false;
+            self.relieve_at_cap(table, now)
+        } else if size > INLINE_SLOTS && table.load() < size / 16 * 13 {
+            Relief::Upkeep
+        } else if self.renew(table, now) {
+            Relief::Moving
+        } else {
+            Relief::NotNeeded
         }
-        if size <= INLINE_SLOTS || table.load() >= size / 16 * 13 {
-            return self.renew(table, now);
-        }
-        self.ask_for_renewal();
-        false
     }
 
-    /// Leaves it to [`Engine::upkeep`] to move to a new table, as [`Engine::sweep`] does at once: making a large one takes
+    /// Has [`Engine::upkeep`] move to a new table, as [`Engine::sweep`] does at once: making a large one takes
     /// milliseconds.
     pub fn ask_for_renewal(&self) {
         self.renewal_due.store(true, Ordering::Release);
     }
 
-    pub(crate) fn is_renewal_due(&self) -> bool {
-        self.renewal_due.load(Ordering::Relaxed)
-    }
-
     /// A table that may not grow: looks for buckets to sweep, now and then.
-    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, now: Nanos) {
+    pub(crate) fn relieve_at_cap(&self, table: &Arc<Table>, now: Nanos) -> Relief {
         if table.next().is_some() || now.get() < self.next_look.load(Ordering::Relaxed) {
-            return;
+            return Relief::NotNeeded;
         }
         self.next_look.store((now + LOOK_AGAIN).get(), Ordering::Relaxed);
-        if table.sample_live(now) < SAMPLE / 16 * 15 {
-            self.ask_for_renewal();
+        if table.sample_live(now) >= SAMPLE / 16 * 15 {
+            return Relief::NotNeeded;
         }
+        self.ask_for_renewal();
+        Relief::Upkeep
     }
 
     /// Writes a key that counts against a pool's share. `None`: there is no room for it.

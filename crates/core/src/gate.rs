@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::bucket::{Charge, Word};
+use crate::engine::Relief;
 use crate::gcra::Ticks;
 use crate::migration::{Place, locate};
 use crate::policy::Standing;
@@ -50,8 +51,14 @@ impl Gate {
         &self.engine
     }
 
-    /// Has something been left to do that [`Engine::upkeep`] does off the event loop? Asking clears the answer.
+    /// Has something been left to do that [`Engine::upkeep`] does off the event loop?
     #[inline]
+    #[must_use]
+    pub fn wants_upkeep(&self) -> bool {
+        self.wants_upkeep
+    }
+
+    /// As [`Gate::wants_upkeep`]; clears the answer.
     pub fn take_wants_upkeep(&mut self) -> bool {
         std::mem::take(&mut self.wants_upkeep)
     }
@@ -143,10 +150,11 @@ impl Gate {
             }
             // What the service itself says of a key is remembered, cap or no cap.
             let kept = named || !matches!(operation, Operation::Consume(_));
-            if self.engine.relieve(&table, now) {
-                continue;
+            match self.engine.relieve(&table, now) {
+                Relief::Moving => continue,
+                Relief::Upkeep => self.wants_upkeep = true,
+                Relief::NotNeeded => {}
             }
-            self.wants_upkeep |= self.engine.is_renewal_due();
             // A new key pays for its place in a table that is still being filled from the one before.
             if let Some(next) = &self.next {
                 self.table.settle_group(next, now);
@@ -202,8 +210,7 @@ impl Gate {
                     None => continue,
                 },
             };
-            self.engine.relieve_at_cap(&table, now);
-            self.wants_upkeep |= self.engine.is_renewal_due();
+            self.wants_upkeep |= self.engine.relieve_at_cap(&table, now) == Relief::Upkeep;
             if let Some(mut decision) = self.operate(&table, index, Subject::Tenant, shared, operation, now) {
                 if decision.outcome == Outcome::Quota {
                     decision.outcome = Outcome::Overflow;

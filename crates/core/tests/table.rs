@@ -66,8 +66,8 @@ fn a_table_that_grows_forgets_nothing() {
 fn a_sweep_drops_full_buckets_and_no_others() {
     let engine = engine(5, roomy(), &[]);
     let mut gate = engine.gate();
-    let names = names(60_000);
-    let (early, late) = names.split_at(59_000);
+    let names = names(120_000);
+    let (early, late) = names.split_at(119_000);
     for name in early {
         take(&mut gate, name, Nanos::ZERO);
     }
