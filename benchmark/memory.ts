@@ -8,7 +8,7 @@ export const REMEMBERING = ['tollgate', 'express-rate-limit', 'rate-limiter-flex
 
 export interface Memory {
   name: string
-  /** Resident bytes more than before, per key, after a collection. */
+  /** Resident bytes more than before, per key, after a collection and without V8's empty pages. */
   resident: number
   /** Bytes of JavaScript heap more than before, per key. */
   heap: number
