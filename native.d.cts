@@ -12,7 +12,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class Gate {
   constructor(namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number, answer: Float64Array)
   /** The functions on the path of a request. */
-  hot(): { consume(tenant: string): number; consumeAnonymous(key: string): number }
+  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void }
   peek(name: string, anonymous: boolean): number
   reward(name: string, anonymous: boolean, amount: number): number
   penalize(name: string, anonymous: boolean, amount: number): number

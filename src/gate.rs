@@ -65,7 +65,7 @@ impl Gate {
     /// The functions on the path of a request.
     #[napi(
         catch_unwind,
-        ts_return_type = "{ consume(tenant: string): number; consumeAnonymous(key: string): number }"
+        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void }"
     )]
     pub fn hot(&self, env: Env) -> Result<Object<'_>> {
         let mut functions = Object::new(&env).map_err(internal)?;

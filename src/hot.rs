@@ -16,7 +16,7 @@ use std::rc::Rc;
 use napi::sys;
 use tollgate_core::Subject;
 
-use crate::answer::{CLOSED, INVALID_TENANT};
+use crate::answer::INVALID_TENANT;
 use crate::error::{Result, internal};
 use crate::session::{LONGEST_NAME, Session};
 
@@ -105,30 +105,32 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
         );
         (status, data.cast_const().cast::<RefCell<Session>>().as_ref())
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        if status != sys::Status::napi_ok {
-            return INVALID_TENANT;
-        }
-        // SAFETY: Node-API has written `length` units, fewer than BUFFER, and a terminator.
-        let units = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)) };
-        let Some(Ok(mut session)) = session.map(RefCell::try_borrow_mut) else { return CLOSED };
-        let outcome = as_utf8(units, |name| session.consume(subject, name)).unwrap_or(INVALID_TENANT);
+    let decided = catch_unwind(AssertUnwindSafe(|| {
+        let Some(Ok(mut session)) = session.map(RefCell::try_borrow_mut) else { return false };
+        let outcome = if status == sys::Status::napi_ok {
+            // SAFETY: Node-API has written `length` units, fewer than BUFFER, and a terminator.
+            let units =
+                unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)) };
+            as_utf8(units, |name| session.consume(subject, name)).unwrap_or(INVALID_TENANT)
+        } else {
+            INVALID_TENANT
+        };
+        session.answer.leave_outcome(outcome);
         session.keep_up(env);
-        outcome
+        true
     }));
-    let mut result = ptr::null_mut();
-    // SAFETY: `env` is this call's; the strings are terminated and outlive the call.
-    unsafe {
-        match outcome {
-            Ok(code) => sys::napi_create_int32(env, code, &raw mut result),
-            Err(_panic) => sys::napi_throw_error(
+    // Whatever kept it from leaving an outcome, the one before must not be taken for it.
+    if !matches!(decided, Ok(true)) {
+        // SAFETY: `env` is this call's; the strings are terminated and outlive the call.
+        unsafe {
+            sys::napi_throw_error(
                 env,
                 c"TOLLGATE_INTERNAL".as_ptr(),
-                c"a decision panicked; please report this".as_ptr(),
-            ),
-        };
+                c"a decision was not made; please report this".as_ptr(),
+            );
+        }
     }
-    result
+    ptr::null_mut()
 }
 
 /// Gives a name to `read` as UTF-8; `None` if it is too long, or not well formed.

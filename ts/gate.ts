@@ -38,8 +38,8 @@ export class Gate {
   // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
   private readonly answer = new Float64Array(new ArrayBuffer(64))
   private readonly native: NativeGate
-  private readonly consumeTenant: (tenant: string) => number
-  private readonly consumeAddress: (key: string) => number
+  private readonly consumeTenant: (tenant: string) => void
+  private readonly consumeAddress: (key: string) => void
   private readonly clock: (() => number) | undefined
   private readonly limits: LimitRow[] = []
 
@@ -62,18 +62,24 @@ export class Gate {
   /** Charges a tenant; gives an outcome. */
   consume(tenant: string, cost: number): number {
     if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
-    return cost === 1 ? this.consumeTenant(tenant) : this.atCost(this.consumeTenant, tenant, cost)
+    if (cost === 1) this.consumeTenant(tenant)
+    else if (!this.atCost(this.consumeTenant, tenant, cost)) return Outcome.invalidCost
+    return this.answer[Slot.outcome]!
   }
 
   /** Charges a client's address; gives an outcome. */
   consumeAnonymous(key: string, cost: number): number {
     if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
-    return cost === 1 ? this.consumeAddress(key) : this.atCost(this.consumeAddress, key, cost)
+    if (cost === 1) this.consumeAddress(key)
+    else if (!this.atCost(this.consumeAddress, key, cost)) return Outcome.invalidCost
+    return this.answer[Slot.outcome]!
   }
 
   peek(tenant: string, cost: number): number {
     this.tick()
-    return this.atCost((name) => this.native.peek(name, false), tenant, cost)
+    let outcome: number = Outcome.invalidCost
+    this.atCost((name) => (outcome = this.native.peek(name, false)), tenant, cost)
+    return outcome
   }
 
   reward(name: string, anonymous: boolean, tokens: number): number {
@@ -151,13 +157,14 @@ export class Gate {
     if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
   }
 
-  /** Calls with a cost other than the 1 that lies in the answer between calls. */
-  private atCost(call: (name: string) => number, name: string, cost: number): number {
+  /** Calls with a cost other than the 1 that lies in the answer between calls; false if it is not even a number. */
+  private atCost(call: (name: string) => void, name: string, cost: number): boolean {
     // The array would turn '5' into 5 and null into 0.
-    if (typeof cost !== 'number') return Outcome.invalidCost
+    if (typeof cost !== 'number') return false
     this.answer[Slot.cost] = cost
     try {
-      return call(name)
+      call(name)
+      return true
     } finally {
       this.answer[Slot.cost] = 1
     }

@@ -26,6 +26,8 @@ export const Slot = {
   remaining: 4,
   resetMs: 5,
   retryAfterMs: 6,
+  /** Of the two functions on the path of a request, which return nothing. */
+  outcome: 7,
 } as const
 
 /** A limit as it was declared: without one, `quota` is Infinity; one that admits nothing has a quota of 0. */
@@ -42,7 +44,7 @@ export interface NativePolicyDraft {
 
 /** This thread's way into the engine of a namespace. */
 export interface NativeGate {
-  hot(): { consume(tenant: string): number; consumeAnonymous(key: string): number }
+  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void }
   peek(name: string, anonymous: boolean): number
   reward(name: string, anonymous: boolean, tokens: number): number
   penalize(name: string, anonymous: boolean, tokens: number): number
