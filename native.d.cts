@@ -9,10 +9,16 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-export declare class Gate {
-  constructor(namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number, answer: Float64Array)
+export declare class Channel {
+  constructor(answer: Float64Array)
   /** The functions on the path of a request. */
   hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void }
+}
+
+export declare class Gate {
+  constructor(channel: Channel, namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number)
+  /** Its number among the limiters of its environment. */
+  get id(): number
   peek(name: string, anonymous: boolean): number
   reward(name: string, anonymous: boolean, amount: number): number
   penalize(name: string, anonymous: boolean, amount: number): number

@@ -27,10 +27,10 @@ const memory: Memory = {
 process.stdout.write(JSON.stringify(memory))
 process.exit()
 
-async function fill(name: (key: number) => string): Promise<void> {
+async function fill(named: (key: number) => string): Promise<void> {
   for (let key = 0; key < KEYS; key += 1) {
     // A string that nobody else keeps: what the limiter keeps of it is part of what it costs.
-    await peer.admits(Buffer.from(name(key)).toString('latin1'))
+    await peer.admits(Buffer.from(named(key)).toString('latin1'))
     // Requests come over an event loop; without turns of it no background work is ever reported done.
     if (key % 10_000 === 0) await setTimeout(0)
   }

@@ -28,11 +28,13 @@ export interface Sweeping {
 
 export async function sweeping(rounds: number, count: number): Promise<Sweeping> {
   const draft = new native.PolicyDraft(1000, 0, 3_600_000, false)
-  const answer = new Float64Array(new ArrayBuffer(64))
+  const answer = new Float64Array(new ArrayBuffer(72))
   answer[0] = 1
   answer[1] = NaN
-  const gate = new native.Gate('benchmark-sweep', draft, 2 * KEYS, 1, answer)
-  const { consume } = gate.hot()
+  const channel = new native.Channel(answer)
+  const gate = new native.Gate(channel, 'benchmark-sweep', draft, 2 * KEYS, 1)
+  answer[8] = gate.id
+  const { consume } = channel.hot()
   for (const name of tenantNames(KEYS)) consume(name)
   const names = tenantNames(HOT)
   const samples = new Float64Array(count)

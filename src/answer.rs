@@ -8,7 +8,7 @@ use crate::clock;
 use crate::error::{Error, config};
 
 /// Its length, in numbers.
-const LENGTH: usize = 8;
+const LENGTH: usize = 9;
 
 /// Outcomes that only this side of the boundary knows.
 pub const INVALID_TENANT: i32 = -1;
@@ -28,6 +28,7 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// | 5     | out       | milliseconds until the bucket is full                            |
 /// | 6     | out       | milliseconds until it would be admitted; Infinity if never       |
 /// | 7     | out       | what the hot call came to: an outcome, or why it decided nothing |
+/// | 8     | in        | the number of the limiter that a hot call is for                 |
 pub struct Answer(Float64Array);
 
 impl TryFrom<Float64Array> for Answer {
@@ -53,6 +54,16 @@ impl Answer {
         tokens(self.read(0))
     }
 
+    /// The limiter; a number that none has, if it is not a number of a limiter at all.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    pub fn limiter(&self) -> usize {
+        match self.read(8) {
+            number if number >= 0.0 => number as usize,
+            _ => usize::MAX,
+        }
+    }
+
     /// The time.
     #[inline]
     pub fn now(&self) -> Nanos {
@@ -63,8 +74,8 @@ impl Answer {
     /// the call.
     #[inline]
     pub fn leave_outcome(&mut self, outcome: i32) {
-        if let [.., last] = self.numbers() {
-            *last = f64::from(outcome);
+        if let [_, _, _, _, _, _, _, left, _] = self.numbers() {
+            *left = f64::from(outcome);
         }
     }
 
@@ -82,7 +93,7 @@ impl Answer {
     #[inline]
     pub fn leave(&mut self, decision: &Decision) -> i32 {
         let unlimited = decision.outcome == Outcome::Unlimited;
-        if let [_, _, limit, capacity, remaining, reset, retry, _] = self.numbers() {
+        if let [_, _, limit, capacity, remaining, reset, retry, ..] = self.numbers() {
             *limit = f64::from(decision.limit);
             *capacity = if unlimited { f64::INFINITY } else { number(decision.capacity) };
             *remaining = if unlimited { f64::INFINITY } else { number(decision.remaining) };

@@ -2,17 +2,18 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use napi::bindgen_prelude::{Float64Array, FromNapiValue, JsObjectValue, Object, Unknown, Utf16String};
-use napi::{Env, sys};
+use napi::Env;
+use napi::bindgen_prelude::Utf16String;
 use napi_derive::napi;
-use tollgate_core::{Capacity, Decision, Limit, Nanos, Subject};
+use tollgate_core::{Capacity, Decision, Engine, Limit, Nanos, Subject};
 
-use crate::answer::{Answer, INVALID_COST, INVALID_TENANT, tokens};
+use crate::answer::{CLOSED, INVALID_COST, tokens};
+use crate::channel::{Channel, Sessions};
 use crate::draft::PolicyDraft;
-use crate::error::{Result, closed, config, internal};
-use crate::session::Session;
-use crate::{hot, namespace};
+use crate::error::{Result, closed, config};
+use crate::namespace;
 
 /// A limit as it was declared. Without a limit, the quota is Infinity; with a limit that admits nothing, 0.
 #[napi(object)]
@@ -36,7 +37,8 @@ pub struct GateStats {
 
 #[napi]
 pub struct Gate {
-    session: Rc<RefCell<Session>>,
+    sessions: Rc<RefCell<Sessions>>,
+    id: usize,
 }
 
 fn subject(anonymous: bool) -> Subject {
@@ -47,42 +49,31 @@ fn subject(anonymous: bool) -> Subject {
 impl Gate {
     #[napi(constructor, catch_unwind)]
     pub fn new(
+        channel: &Channel,
         namespace: String,
         draft: &mut PolicyDraft,
         max_keys: u32,
         key_share: f64,
-        answer: Float64Array,
     ) -> Result<Self> {
-        let answer = Answer::try_from(answer)?;
         if !(key_share > 0.0 && key_share <= 1.0) {
             return Err(config(format!("keyShare: {key_share}; accepted is above 0, at most 1")));
         }
-        let engine =
-            namespace::enter(&namespace, draft.finish()?, Capacity { max_keys, key_share }, answer.now())?;
-        Ok(Self { session: Rc::new(RefCell::new(Session::new(engine.gate(), answer))) })
+        let mut sessions = channel.sessions.borrow_mut();
+        let capacity = Capacity { max_keys, key_share };
+        let engine = namespace::enter(&namespace, draft.finish()?, capacity, sessions.answer.now())?;
+        let id = sessions.enter(engine.gate());
+        Ok(Self { sessions: Rc::clone(&channel.sessions), id })
     }
 
-    /// The functions on the path of a request.
-    #[napi(
-        catch_unwind,
-        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void }"
-    )]
-    pub fn hot(&self, env: Env) -> Result<Object<'_>> {
-        let mut functions = Object::new(&env).map_err(internal)?;
-        let mut set = |name: &str, function: sys::napi_value| {
-            // SAFETY: the value was made in this environment, in this call's scope.
-            #[expect(unsafe_code, reason = "a raw function becomes a value")]
-            let function = unsafe { Unknown::from_napi_value(env.raw(), function) }.map_err(internal)?;
-            functions.set_named_property(name, function).map_err(internal)
-        };
-        set("consume", hot::consume(env.raw(), &self.session)?)?;
-        set("consumeAnonymous", hot::consume_anonymous(env.raw(), &self.session)?)?;
-        Ok(functions)
+    /// Its number among the limiters of its environment.
+    #[napi(getter)]
+    pub fn id(&self) -> f64 {
+        self.id as f64
     }
 
     #[napi(catch_unwind)]
     pub fn peek(&self, env: Env, name: Utf16String, anonymous: bool) -> i32 {
-        let Some(cost) = self.session.borrow().answer.cost() else { return INVALID_COST };
+        let Some(cost) = self.sessions.borrow().answer.cost() else { return INVALID_COST };
         self.decide(env, &name, |gate, name, now| gate.peek(subject(anonymous), name, cost, now))
     }
 
@@ -113,8 +104,7 @@ impl Gate {
     /// A limit, by the index that a decision gave.
     #[napi(catch_unwind)]
     pub fn limit_at(&self, index: u32) -> Result<LimitRow> {
-        let session = self.session.borrow();
-        let policy = session.gate().ok_or_else(closed)?.engine().policy();
+        let policy = self.engine()?.policy();
         let limit =
             policy.limit(index).ok_or_else(|| config(format!("limit {index}: there is no such limit")))?;
         Ok(match limit {
@@ -130,8 +120,7 @@ impl Gate {
 
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<GateStats> {
-        let session = self.session.borrow();
-        let engine = session.gate().ok_or_else(closed)?.engine();
+        let engine = self.engine()?;
         let (stats, policy) = (engine.stats(), engine.policy());
         Ok(GateStats {
             keys: stats.keys as f64,
@@ -147,15 +136,24 @@ impl Gate {
     /// Sweeps the table, in the background: buckets that are full again are dropped.
     #[napi(catch_unwind)]
     pub fn sweep(&self, env: Env) -> Result<()> {
-        let mut session = self.session.borrow_mut();
-        session.gate().ok_or_else(closed)?.engine().ask_for_renewal();
-        session.start_upkeep(env.raw());
+        self.engine()?.ask_for_renewal();
+        if let Some((session, answer)) = self.sessions.borrow_mut().get(self.id) {
+            session.start_upkeep(env.raw(), answer);
+        }
         Ok(())
     }
 
     #[napi(catch_unwind)]
     pub fn close(&self) {
-        self.session.borrow_mut().close();
+        if let Some((session, _)) = self.sessions.borrow_mut().get(self.id) {
+            session.close();
+        }
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>> {
+        let mut sessions = self.sessions.borrow_mut();
+        let gate = sessions.get(self.id).and_then(|(session, _)| session.gate());
+        gate.map(|gate| Arc::clone(gate.engine())).ok_or_else(closed)
     }
 
     fn decide(
@@ -164,10 +162,23 @@ impl Gate {
         name: &[u16],
         decide: impl FnOnce(&mut tollgate_core::Gate, &[u8], Nanos) -> Decision,
     ) -> i32 {
-        let Ok(name) = String::from_utf16(name) else { return INVALID_TENANT };
-        let mut session = self.session.borrow_mut();
-        let outcome = session.decide(name.as_bytes(), |gate, now| decide(gate, name.as_bytes(), now));
-        session.keep_up(env.raw());
+        let name = String::from_utf16(name).ok();
+        let mut sessions = self.sessions.borrow_mut();
+        let Some((session, answer)) = sessions.get(self.id) else { return CLOSED };
+        let outcome = session.decide(answer, name.as_deref().map(str::as_bytes), decide);
+        session.keep_up(env.raw(), answer);
         outcome
+    }
+}
+
+/// A limiter that nobody can reach any more is as good as closed.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        // Collected in the middle of a call, if ever, it is left to the end of the environment.
+        if let Ok(mut sessions) = self.sessions.try_borrow_mut()
+            && let Some((session, _)) = sessions.get(self.id)
+        {
+            session.close();
+        }
     }
 }

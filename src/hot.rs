@@ -16,35 +16,35 @@ use std::rc::Rc;
 use napi::sys;
 use tollgate_core::Subject;
 
-use crate::answer::INVALID_TENANT;
+use crate::channel::Sessions;
 use crate::error::{Result, internal};
-use crate::session::{LONGEST_NAME, Session};
+use crate::session::LONGEST_NAME;
 
 /// Room for the longest name in UTF-16, which has no more units than UTF-8 has bytes; one unit more, to see that a name is
 /// longer; and Node-API's terminator.
 const BUFFER: usize = LONGEST_NAME + 2;
 
 /// A function for JavaScript that decides on the tenant that it is called with.
-pub fn consume(env: sys::napi_env, session: &Rc<RefCell<Session>>) -> Result<sys::napi_value> {
-    register(env, c"consume", consume_tenant, session)
+pub fn consume(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
+    register(env, c"consume", consume_tenant, sessions)
 }
 
 /// A function for JavaScript that decides on the client address that it is called with.
-pub fn consume_anonymous(env: sys::napi_env, session: &Rc<RefCell<Session>>) -> Result<sys::napi_value> {
-    register(env, c"consumeAnonymous", consume_address, session)
+pub fn consume_anonymous(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
+    register(env, c"consumeAnonymous", consume_address, sessions)
 }
 
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
-/// Makes a function whose data is a counted reference to the session, given back when the function is collected.
+/// Makes a function whose data is a counted reference to the sessions, given back when the function is collected.
 fn register(
     env: sys::napi_env,
     name: &CStr,
     callback: Callback,
-    session: &Rc<RefCell<Session>>,
+    sessions: &Rc<RefCell<Sessions>>,
 ) -> Result<sys::napi_value> {
     let length = name.to_bytes().len().cast_signed();
-    let data = Rc::into_raw(Rc::clone(session)).cast_mut().cast::<c_void>();
+    let data = Rc::into_raw(Rc::clone(sessions)).cast_mut().cast::<c_void>();
     let mut function = ptr::null_mut();
     // SAFETY: `env` is the environment of the call that led here, on its thread; the name outlives the call, which
     // copies it; `data` stays valid until `release`, which runs once, after the last call of the function.
@@ -61,17 +61,17 @@ fn register(
     }
     // SAFETY: no finalizer was registered, so nobody else gives this reference back; if a function was made, it is
     // dropped here unseen by JavaScript.
-    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Session>>()) });
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Sessions>>()) });
     Err(internal(format!("Node-API status {status} while registering a function")))
 }
 
 /// SAFETY (for who registers it): `data` is from `Rc::into_raw` in [`register`], and this runs once.
 unsafe extern "C" fn release(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: as above; finalizers run on the environment's thread, where the session lives.
-    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Session>>()) });
+    // SAFETY: as above; finalizers run on the environment's thread, where the sessions live.
+    drop(unsafe { Rc::from_raw(data.cast_const().cast::<RefCell<Sessions>>()) });
 }
 
-/// SAFETY (for who registers it): only by [`register`], so that the function's data is a session.
+/// SAFETY (for who registers it): only by [`register`], so that the function's data is sessions.
 unsafe extern "C" fn consume_tenant(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: called by Node-API as the callback of a function that `register` made.
     unsafe { call(env, info, Subject::Tenant) }
@@ -91,10 +91,10 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
     let mut data = ptr::null_mut();
     let mut buffer = [MaybeUninit::<u16>::uninit(); BUFFER];
     let mut length = 0;
-    // SAFETY: `count` says how many arguments fit, and a missing one is given as undefined. `data` is the session of
+    // SAFETY: `count` says how many arguments fit, and a missing one is given as undefined. `data` is the sessions of
     // `register`, alive because its function is being called. The string is written to `buffer`, of which Node-API
     // is told the size; what is not a string writes nothing.
-    let (status, session) = unsafe {
+    let (status, sessions) = unsafe {
         sys::napi_get_cb_info(env, info, &raw mut count, &raw mut argument, ptr::null_mut(), &raw mut data);
         let status = sys::napi_get_value_string_utf16(
             env,
@@ -103,20 +103,17 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
             BUFFER,
             &raw mut length,
         );
-        (status, data.cast_const().cast::<RefCell<Session>>().as_ref())
+        (status, data.cast_const().cast::<RefCell<Sessions>>().as_ref())
     };
     let decided = catch_unwind(AssertUnwindSafe(|| {
-        let Some(Ok(mut session)) = session.map(RefCell::try_borrow_mut) else { return false };
-        let outcome = if status == sys::Status::napi_ok {
-            // SAFETY: Node-API has written `length` units, fewer than BUFFER, and a terminator.
-            let units =
-                unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)) };
-            as_utf8(units, |name| session.consume(subject, name)).unwrap_or(INVALID_TENANT)
-        } else {
-            INVALID_TENANT
-        };
-        session.answer.leave_outcome(outcome);
-        session.keep_up(env);
+        let Some(Ok(mut sessions)) = sessions.map(RefCell::try_borrow_mut) else { return false };
+        // SAFETY: Node-API has written `length` units, fewer than BUFFER, and a terminator; nothing, if it failed.
+        let units = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)) };
+        if status != sys::Status::napi_ok
+            || as_utf8(units, |name| sessions.consume(env, subject, Some(name))).is_none()
+        {
+            sessions.consume(env, subject, None);
+        }
         true
     }));
     // Whatever kept it from leaving an outcome, the one before must not be taken for it.

@@ -5,9 +5,10 @@
 //! 1. [`draft`]: a policy, read row by row from JavaScript.
 //! 2. [`namespace`]: the process's engines, by name.
 //! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
-//! 4. [`hot`]: the two functions on the path of a request, registered by hand.
-//! 5. [`answer`]: the typed array in which a decision is left.
-//! 6. [`clock`], [`error`], [`upkeep`].
+//! 4. [`channel`]: all limiters of an environment; [`session`]: one of them.
+//! 5. [`hot`]: the two functions on the path of a request, registered by hand.
+//! 6. [`answer`]: the typed array in which a decision is left.
+//! 7. [`clock`], [`error`], [`upkeep`].
 
 // Exported items are documented in ts/, which is where users meet them.
 #![allow(missing_docs, reason = "the macros generate public items without documentation")]
@@ -16,6 +17,7 @@
 #![allow(unreachable_pub, reason = "what is exported to JavaScript is public to the macros alone")]
 
 mod answer;
+mod channel;
 mod clock;
 mod draft;
 mod error;

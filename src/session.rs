@@ -1,4 +1,4 @@
-//! What the functions of one limiter in one environment share.
+//! One limiter in one environment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,12 @@ pub const LONGEST_NAME: usize = tollgate_core::policy::LONGEST_NAME;
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
     gate: Option<Gate>,
-    pub answer: Answer,
     upkeep: Arc<AtomicBool>,
 }
 
 impl Session {
-    pub fn new(gate: Gate, answer: Answer) -> Self {
-        Self { gate: Some(gate), answer, upkeep: Arc::default() }
+    pub fn new(gate: Gate) -> Self {
+        Self { gate: Some(gate), upkeep: Arc::default() }
     }
 
     pub fn gate(&self) -> Option<&Gate> {
@@ -32,41 +31,48 @@ impl Session {
         self.gate = None;
     }
 
-    /// The hot call: [`Gate::consume`] with the cost and time left in the answer.
+    /// [`Gate::consume`] with the cost and time left in the answer. Without a `name`, JavaScript gave none that can be one.
     #[inline]
-    pub fn consume(&mut self, subject: Subject, name: &[u8]) -> i32 {
-        let Some(cost) = self.answer.cost() else { return INVALID_COST };
-        self.decide(name, |gate, now| gate.consume(subject, name, cost, now))
+    pub fn consume(&mut self, answer: &mut Answer, subject: Subject, name: Option<&[u8]>) -> i32 {
+        let Some(cost) = answer.cost() else { return INVALID_COST };
+        self.decide(answer, name, |gate, name, now| gate.consume(subject, name, cost, now))
     }
 
     /// Decides something about a name, and leaves the answer.
     #[inline]
-    pub fn decide(&mut self, name: &[u8], decide: impl FnOnce(&mut Gate, Nanos) -> Decision) -> i32 {
+    pub fn decide(
+        &mut self,
+        answer: &mut Answer,
+        name: Option<&[u8]>,
+        decide: impl FnOnce(&mut Gate, &[u8], Nanos) -> Decision,
+    ) -> i32 {
         let Some(gate) = self.gate.as_mut() else { return CLOSED };
-        if name.is_empty() || name.len() > LONGEST_NAME {
-            return INVALID_TENANT;
+        match name {
+            Some(name) if !name.is_empty() && name.len() <= LONGEST_NAME => {
+                let now = answer.now();
+                answer.leave(&decide(gate, name, now))
+            }
+            _ => INVALID_TENANT,
         }
-        let now = self.answer.now();
-        self.answer.leave(&decide(gate, now))
     }
 
     /// Starts [`Upkeep`] on libuv's pool if decisions have left something for it, and none is running.
     #[inline]
-    pub fn keep_up(&mut self, env: sys::napi_env) {
+    pub fn keep_up(&mut self, env: sys::napi_env, answer: &Answer) {
         if self.gate.as_ref().is_some_and(Gate::wants_upkeep) {
-            self.start_upkeep(env);
+            self.start_upkeep(env, answer);
         }
     }
 
     #[cold]
-    pub fn start_upkeep(&mut self, env: sys::napi_env) {
+    pub fn start_upkeep(&mut self, env: sys::napi_env, answer: &Answer) {
         let Some(gate) = &mut self.gate else { return };
         // While one runs, the wish stays: what was left since may be more than that one sees.
         if !self.upkeep.swap(true, Ordering::AcqRel) {
             gate.take_wants_upkeep();
             let upkeep = Upkeep {
                 engine: Arc::clone(gate.engine()),
-                now: self.answer.now(),
+                now: answer.now(),
                 running: Arc::clone(&self.upkeep),
             };
             // It cannot be queued while the environment ends; then there is nothing to keep up.

@@ -4,8 +4,8 @@
  */
 
 import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
-import { addon, Outcome, Slot, translated } from './native.ts'
-import type { LimitRow, NativeGate, NativePolicyDraft } from './native.ts'
+import { addon, answer, channel, Outcome, Slot, translated } from './native.ts'
+import type { LimitRow, NativeGate, NativeHot, NativePolicyDraft } from './native.ts'
 import { printed } from './printed.ts'
 import { ACCEPTED_NAME } from './tenant-name.ts'
 import type { Decision, Reason } from './types.ts'
@@ -35,50 +35,49 @@ export interface GateSettings {
 }
 
 export class Gate {
-  // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
-  private readonly answer = new Float64Array(new ArrayBuffer(64))
   private readonly native: NativeGate
-  private readonly consumeTenant: (tenant: string) => void
-  private readonly consumeAddress: (key: string) => void
+  private readonly id: number
+  private readonly hot: NativeHot
   private readonly clock: (() => number) | undefined
   private readonly limits: LimitRow[] = []
 
   /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
   constructor(draft: NativePolicyDraft, settings: GateSettings) {
     this.clock = settings.clock
-    this.answer[Slot.cost] = 1
-    this.answer[Slot.now] = this.clock === undefined ? NaN : this.clock()
     const { namespace, maxKeys, keyShare } = settings
+    const { channel: way, hot } = channel()
+    this.tick()
     try {
-      this.native = new (addon().Gate)(namespace, draft, maxKeys, keyShare, this.answer)
+      this.native = new (addon().Gate)(way, namespace, draft, maxKeys, keyShare)
     } catch (error) {
       throw translated(error, 'namespace', printed(namespace))
     }
-    const hot = this.native.hot()
-    this.consumeTenant = hot.consume
-    this.consumeAddress = hot.consumeAnonymous
+    this.id = this.native.id
+    this.hot = hot
   }
 
   /** Charges a tenant; gives an outcome. */
   consume(tenant: string, cost: number): number {
-    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
-    if (cost === 1) this.consumeTenant(tenant)
-    else if (!this.atCost(this.consumeTenant, tenant, cost)) return Outcome.invalidCost
-    return this.answer[Slot.outcome]!
+    this.tick()
+    answer[Slot.limiter] = this.id
+    if (cost === 1) this.hot.consume(tenant)
+    else if (!atCost(this.hot.consume, tenant, cost)) return Outcome.invalidCost
+    return answer[Slot.outcome]!
   }
 
   /** Charges a client's address; gives an outcome. */
   consumeAnonymous(key: string, cost: number): number {
-    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
-    if (cost === 1) this.consumeAddress(key)
-    else if (!this.atCost(this.consumeAddress, key, cost)) return Outcome.invalidCost
-    return this.answer[Slot.outcome]!
+    this.tick()
+    answer[Slot.limiter] = this.id
+    if (cost === 1) this.hot.consumeAnonymous(key)
+    else if (!atCost(this.hot.consumeAnonymous, key, cost)) return Outcome.invalidCost
+    return answer[Slot.outcome]!
   }
 
   peek(tenant: string, cost: number): number {
     this.tick()
     let outcome: number = Outcome.invalidCost
-    this.atCost((name) => (outcome = this.native.peek(name, false)), tenant, cost)
+    atCost((name) => (outcome = this.native.peek(name, false)), tenant, cost)
     return outcome
   }
 
@@ -104,7 +103,6 @@ export class Gate {
 
   /** The decision that the last call left behind; `outcome` is what that call gave, and not negative. */
   decision(outcome: number, tenant: string | undefined): Decision {
-    const answer = this.answer
     return new Decided(
       outcome === Outcome.ok || outcome === Outcome.unlimited,
       tenant,
@@ -137,7 +135,7 @@ export class Gate {
 
   /** The index of the limit that the last decision came from. */
   limitIndex(): number {
-    return this.answer[Slot.limit]!
+    return answer[Slot.limit]!
   }
 
   /** A limit, by its index. */
@@ -153,20 +151,21 @@ export class Gate {
     this.native.close()
   }
 
+  /** Leaves the time: this limiter's own, or the system's. */
   private tick(): void {
-    if (this.clock !== undefined) this.answer[Slot.now] = this.clock()
+    answer[Slot.now] = this.clock === undefined ? NaN : this.clock()
   }
+}
 
-  /** Calls with a cost other than the 1 that lies in the answer between calls; false if it is not even a number. */
-  private atCost(call: (name: string) => void, name: string, cost: number): boolean {
-    // The array would turn '5' into 5 and null into 0.
-    if (typeof cost !== 'number') return false
-    this.answer[Slot.cost] = cost
-    try {
-      call(name)
-      return true
-    } finally {
-      this.answer[Slot.cost] = 1
-    }
+/** Calls with a cost other than the 1 that lies in the answer between calls; false if it is not even a number. */
+function atCost(call: (name: string) => void, name: string, cost: number): boolean {
+  // The array would turn '5' into 5 and null into 0.
+  if (typeof cost !== 'number') return false
+  answer[Slot.cost] = cost
+  try {
+    call(name)
+    return true
+  } finally {
+    answer[Slot.cost] = 1
   }
 }

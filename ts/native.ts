@@ -28,6 +28,8 @@ export const Slot = {
   retryAfterMs: 6,
   /** Of the two functions on the path of a request, which return nothing. */
   outcome: 7,
+  /** The number of the limiter that one of those two is called for. */
+  limiter: 8,
 } as const
 
 /** A limit as it was declared: without one, `quota` is Infinity; one that admits nothing has a quota of 0. */
@@ -42,9 +44,16 @@ export interface NativePolicyDraft {
   addTenants(names: string[], quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array): void
 }
 
+/** The functions on the path of a request. They read and leave everything but the name in the answer. */
+export interface NativeHot {
+  consume(tenant: string): void
+  consumeAnonymous(key: string): void
+}
+
 /** This thread's way into the engine of a namespace. */
 export interface NativeGate {
-  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void }
+  /** Its number, by which the functions on the path of a request know it. */
+  readonly id: number
   peek(name: string, anonymous: boolean): number
   reward(name: string, anonymous: boolean, tokens: number): number
   penalize(name: string, anonymous: boolean, tokens: number): number
@@ -64,7 +73,12 @@ export interface NativeGate {
   close(): void
 }
 
+interface NativeChannel {
+  hot(): NativeHot
+}
+
 interface Addon {
+  Channel: new (answer: Float64Array) => NativeChannel
   PolicyDraft: new (
     quota: number,
     burst: number,
@@ -72,11 +86,11 @@ interface Addon {
     rejectUnknown: boolean,
   ) => NativePolicyDraft
   Gate: new (
+    channel: NativeChannel,
     namespace: string,
     draft: NativePolicyDraft,
     maxKeys: number,
     keyShare: number,
-    answer: Float64Array,
   ) => NativeGate
 }
 
@@ -101,6 +115,23 @@ export function addon(): Addon {
     }
   }
   return loaded
+}
+
+/** Numbers that JavaScript and the addon leave for each other, by {@link Slot}. */
+// Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
+export const answer = new Float64Array(new ArrayBuffer(9 * Float64Array.BYTES_PER_ELEMENT))
+answer[Slot.cost] = 1
+answer[Slot.now] = NaN
+
+let opened: { channel: NativeChannel; hot: NativeHot } | undefined
+
+/** The way in which all limiters of this thread are called. */
+export function channel(): { channel: NativeChannel; hot: NativeHot } {
+  if (opened === undefined) {
+    const made = new (addon().Channel)(answer)
+    opened = { channel: made, hot: made.hot() }
+  }
+  return opened
 }
 
 /** An error of the addon, as one of Tollgate's classes. `path` is the option that it comes from. */

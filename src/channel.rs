@@ -1,0 +1,85 @@
+//! All limiters of one environment, and the way in which they are called.
+//!
+//! The functions on the path of a request belong to the environment, not to a limiter, which is a number in the answer. So
+//! JavaScript calls the same two functions whatever the limiter, which is what V8 compiles best: with functions of their
+//! own, a second limiter would make the calls of both a fifth slower.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use napi::Env;
+use napi::bindgen_prelude::{Float64Array, FromNapiValue, JsObjectValue, Object, Unknown};
+use napi::sys;
+use napi_derive::napi;
+use tollgate_core::{Gate, Subject};
+
+use crate::answer::Answer;
+use crate::error::{Result, internal};
+use crate::hot;
+use crate::session::Session;
+
+/// On one environment's thread alone.
+pub struct Sessions {
+    pub answer: Answer,
+    /// By number. A number is never given again, so what calls a closed limiter reaches no other.
+    sessions: Vec<Session>,
+}
+
+impl Sessions {
+    pub fn enter(&mut self, gate: Gate) -> usize {
+        self.sessions.push(Session::new(gate));
+        self.sessions.len() - 1
+    }
+
+    #[inline]
+    pub fn get(&mut self, id: usize) -> Option<(&mut Session, &mut Answer)> {
+        Some((self.sessions.get_mut(id)?, &mut self.answer))
+    }
+
+    /// The hot call, on the limiter whose number lies in the answer; leaves what it came to.
+    #[inline]
+    pub fn consume(&mut self, env: sys::napi_env, subject: Subject, name: Option<&[u8]>) {
+        let id = self.answer.limiter();
+        let outcome = match self.get(id) {
+            Some((session, answer)) => {
+                let outcome = session.consume(answer, subject, name);
+                session.keep_up(env, answer);
+                outcome
+            }
+            None => crate::answer::CLOSED,
+        };
+        self.answer.leave_outcome(outcome);
+    }
+}
+
+#[napi]
+pub struct Channel {
+    pub(crate) sessions: Rc<RefCell<Sessions>>,
+}
+
+#[napi]
+impl Channel {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(answer: Float64Array) -> Result<Self> {
+        let answer = Answer::try_from(answer)?;
+        Ok(Self { sessions: Rc::new(RefCell::new(Sessions { answer, sessions: Vec::new() })) })
+    }
+
+    /// The functions on the path of a request.
+    #[napi(
+        catch_unwind,
+        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void }"
+    )]
+    pub fn hot(&self, env: Env) -> Result<Object<'_>> {
+        let mut functions = Object::new(&env).map_err(internal)?;
+        let mut set = |name: &str, function: sys::napi_value| {
+            // SAFETY: the value was made in this environment, in this call's scope.
+            #[expect(unsafe_code, reason = "a raw function becomes a value")]
+            let function = unsafe { Unknown::from_napi_value(env.raw(), function) }.map_err(internal)?;
+            functions.set_named_property(name, function).map_err(internal)
+        };
+        set("consume", hot::consume(env.raw(), &self.sessions)?)?;
+        set("consumeAnonymous", hot::consume_anonymous(env.raw(), &self.sessions)?)?;
+        Ok(functions)
+    }
+}
