@@ -76,6 +76,12 @@ const found: [
     'acme',
   ],
   [
+    'a key that is looked up may be longer than a name',
+    { strategy: 'api-key', lookup: (key) => (key.length === 2_000 ? 'acme' : undefined) },
+    header('x-api-key', 'k'.repeat(2_000)),
+    'acme',
+  ],
+  [
     'a key that nobody knows names nobody',
     { strategy: 'api-key', lookup: () => undefined },
     header('x-api-key', 'k2'),

@@ -20,7 +20,7 @@ export function tenantResolver(
     case 'header-based':
       return byHeader(strategy.header)
     case 'api-key':
-      return byApiKey(byHeader(strategy.header), strategy.lookup)
+      return byApiKey(strategy.header, strategy.lookup)
     case 'subdomain':
       return bySubdomain(strategy.domain)
     case 'path':
@@ -39,11 +39,11 @@ type SyncResolver = (req: HttpRequest) => string | undefined
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function byHeader(header: string): SyncResolver {
+function byHeader(header: string, longest = LONGEST_NAME): SyncResolver {
   return (req) => {
     const value = req.headers[header]
     // Node joins a repeated header into one value; only set-cookie is an array.
-    if (typeof value !== 'string' || value.length > LONGEST_NAME) return undefined
+    if (typeof value !== 'string' || value.length > longest) return undefined
     for (let index = 0; index < value.length; index++) {
       if (value.charCodeAt(index) > 0x7f) return decoded(value)
     }
@@ -62,8 +62,12 @@ function decoded(latin1: string): string | undefined {
 
 type Lookup = (key: string) => string | null | undefined | Promise<string | null | undefined>
 
-function byApiKey(read: SyncResolver, lookup: Lookup | undefined): TenantResolver {
-  if (lookup === undefined) return read
+/** A key that is looked up may be longer than a name: signed keys are. */
+const LONGEST_KEY = 8_192
+
+function byApiKey(header: string, lookup: Lookup | undefined): TenantResolver {
+  if (lookup === undefined) return byHeader(header)
+  const read = byHeader(header, LONGEST_KEY)
   return (req) => {
     const key = read(req)
     return key === undefined || key === '' ? undefined : lookup(key)
