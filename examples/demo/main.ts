@@ -26,8 +26,12 @@ if (!(seconds >= 5 && seconds <= 3600)) {
 
 const { service, origin } = await start(values.serve ? (process.env['PORT'] ?? '3000') : '0')
 if (values.serve) {
-  console.log(`Serving on ${origin}: try, more than ten times in a second,\n`)
+  console.log(`Serving on ${origin}: try\n`)
   console.log(`  curl -i -H 'x-tenant-id: acme' ${origin}\n`)
+  console.log('or, to see acme run out of its quota,\n')
+  console.log(
+    `  for i in $(seq 50); do curl -s -o /dev/null -w '%{http_code} ' -H 'x-tenant-id: acme' ${origin}; done\n`,
+  )
   console.log('Ctrl-C ends it.')
 } else {
   const senders = tenants.reduce((sum, { sends }) => sum + sends, 0)
