@@ -28,4 +28,9 @@ impl Blocks {
         }
         left
     }
+
+    /// Drops blocks that are over and that nobody has asked for since.
+    pub(crate) fn forget_past(&self, now: Nanos) {
+        self.0.retain(|_, until| *until > now);
+    }
 }

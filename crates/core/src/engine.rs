@@ -8,17 +8,11 @@ use parking_lot::Mutex;
 
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
+use crate::capacity::{Capacity, filling_at, with_room_for};
 use crate::slot::Meta;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
 use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
-
-/// The smallest table, in slots: 256 KiB, of which what is touched is resident.
-const SMALLEST: usize = 8192;
-
-/// Tables of up to this many slots (1 MiB) are kept sparse: two slots share a cache line, and processors fetch lines in
-/// pairs, so threads that decide on neighbours wait for each other.
-const SPARSE: usize = 1 << 15;
 
 /// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
 /// back, and a key that is known costs a third of one that was swept.
@@ -32,32 +26,6 @@ const LOOK_AGAIN: Nanos = Nanos::from_secs(1);
 
 /// Tables wait here for somebody to free them off the event loop; more than this are freed at once.
 const MOST_RETIRED: usize = 4;
-
-/// Room in the largest table for keys that the engine itself makes.
-const MARGIN: usize = 64;
-
-/// How much an engine may remember.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Capacity {
-    /// Keys, besides the tenants that the policy names. 1,024 to 100,000,000.
-    pub max_keys: u32,
-    /// The part of `max_keys` that one owner of many keys may hold: the tenants that the policy does not name
-    /// together, the anonymous clients together. Above 0, at most 1.
-    pub key_share: f64,
-}
-
-impl Capacity {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most max_keys")]
-    pub(crate) fn share(&self) -> u32 {
-        (f64::from(self.max_keys) * self.key_share.clamp(0.0, 1.0)).ceil().max(1.0) as u32
-    }
-
-    /// Slots for all these keys, and for those that `named` tenants always have: their bucket, and the overflow buckets
-    /// that are charged in their place.
-    fn slots(&self, named: usize) -> usize {
-        with_room_for(self.max_keys as usize + 2 * named + MARGIN)
-    }
-}
 
 /// What is done about a table that is getting full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +132,7 @@ impl Engine {
         self.root.load_full()
     }
 
-    /// Starts a migration that is due, finishes one that is under way, and frees tables that nobody needs. Takes tens of
+    /// Starts a migration that is due, finishes one that is under way, and drops tables and blocks that nobody needs. Takes tens of
     /// milliseconds for a million keys, in which decisions go on: for a background thread.
     pub fn upkeep(&self, now: Nanos) {
         let root = self.newest_settled();
@@ -183,6 +151,7 @@ impl Engine {
         }
         let retired = std::mem::take(&mut *self.retired.lock());
         drop(retired);
+        self.blocks.forget_past(now);
     }
 
     /// Sweeps the table now, whether it is full or not: buckets that are full again are dropped.
@@ -310,21 +279,6 @@ impl Engine {
     pub(crate) fn block_left(&self, key: Key, now: Nanos) -> Option<Nanos> {
         self.blocks.remaining(key, now)
     }
-}
-
-/// Slots that so many keys fit into before the table fills.
-fn with_room_for(keys: usize) -> usize {
-    let mut slots = SMALLEST;
-    while filling_at(slots) <= keys {
-        slots *= 2;
-    }
-    slots
-}
-
-/// With how many keys it is time for a table with more room. At three quarters, a sixteenth comes while the table moves, and
-/// a sixteenth is kept for tenants that the policy names.
-fn filling_at(slots: usize) -> usize {
-    if slots <= SPARSE { slots / 32 } else { slots / 4 * 3 }
 }
 
 fn is_filling(table: &Table) -> bool {

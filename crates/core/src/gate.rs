@@ -10,25 +10,12 @@ use crate::bucket::{Charge, Word};
 use crate::engine::Relief;
 use crate::gcra::Ticks;
 use crate::migration::{Place, locate};
+use crate::operation::{Operation, blocked, charged, known, peeked};
 use crate::policy::Standing;
 use crate::slot::{Meta, Slot};
 use crate::sync::Ordering;
-use crate::table::Table;
-use crate::{Decision, Engine, Gcra, Key, Limit, Nanos, Outcome, Policy, Subject};
-
-/// A table older than this (13 days) is replaced by one whose epoch is now, so that ticks always fit.
-const REBASE_AFTER: Nanos = Nanos::new(1 << 50);
-
-/// What is done to a bucket.
-#[derive(Debug, Clone, Copy)]
-enum Operation {
-    Consume(u64),
-    Peek(u64),
-    Give(u64),
-    Take(u64),
-    Block(Nanos),
-    Reset,
-}
+use crate::table::{REBASE_AFTER, Table};
+use crate::{Decision, Engine, Key, Limit, Nanos, Outcome, Policy, Subject};
 
 /// One thread's way into an engine.
 #[derive(Debug)]
@@ -297,62 +284,5 @@ impl Gate {
             self.engine.ask_for_renewal();
             self.wants_upkeep = true;
         }
-    }
-}
-
-/// A decision on a key that is known, in the slot that it has.
-#[inline]
-fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option<Decision> {
-    let since = table.instant(now);
-    if since > REBASE_AFTER {
-        return None;
-    }
-    let meta = slot.meta()?;
-    let gcra = table.limit_of(meta)?;
-    let instant = gcra.instant(since);
-    charged(slot.bucket().charge(gcra, instant, cost), gcra, meta, instant)
-}
-
-#[inline]
-fn charged(charge: Charge, gcra: &Gcra, meta: Meta, now: Ticks) -> Option<Decision> {
-    let (outcome, tat, retry) = match charge {
-        Charge::Admitted(tat) => (Outcome::Ok, tat, Some(Nanos::ZERO)),
-        Charge::Refused(tat, wait) => (Outcome::Quota, tat, wait.map(|wait| gcra.span(wait))),
-        Charge::Blocked | Charge::Elsewhere => return None,
-    };
-    Some(Decision {
-        outcome,
-        limit: meta.limit(),
-        capacity: gcra.capacity(),
-        remaining: gcra.remaining(tat, now),
-        reset: gcra.until_full(tat, now),
-        retry,
-    })
-}
-
-/// The state of a bucket, and whether it would admit `cost`.
-fn peeked(gcra: &Gcra, limit: u32, tat: Ticks, now: Ticks, cost: u64) -> Decision {
-    let (outcome, retry) = match gcra.admit(tat, now, cost) {
-        Ok(_) => (Outcome::Ok, Some(Nanos::ZERO)),
-        Err(wait) => (Outcome::Quota, wait.map(|wait| gcra.span(wait))),
-    };
-    Decision {
-        outcome,
-        limit,
-        capacity: gcra.capacity(),
-        remaining: gcra.remaining(tat, now),
-        reset: gcra.until_full(tat, now),
-        retry,
-    }
-}
-
-fn blocked(gcra: &Gcra, limit: u32, left: Nanos) -> Decision {
-    Decision {
-        outcome: Outcome::Blocked,
-        limit,
-        capacity: gcra.capacity(),
-        remaining: 0,
-        reset: left,
-        retry: Some(left),
     }
 }

@@ -9,11 +9,12 @@
 //! 3. [`policy`]: which tenant has which limit.
 //! 4. [`key`]: the 128-bit keyed hash that names a bucket.
 //! 5. `bucket`: one atomic word, changed by compare-and-swap.
-//! 6. `table`: where the buckets live; `migration`: how they move to a larger or swept table.
-//! 7. [`engine`]: the table, its caps and blocks; [`gate`]: one thread's way in, where a decision is made.
+//! 6. `table`: where the buckets live; `migration` and `progress`: how they move to a larger or swept table.
+//! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in, where a decision is made.
 
 mod blocks;
 mod bucket;
+pub mod capacity;
 pub mod decision;
 pub mod engine;
 pub mod gate;
@@ -21,6 +22,7 @@ pub mod gcra;
 pub mod key;
 pub mod limit;
 mod migration;
+mod operation;
 pub mod policy;
 mod progress;
 mod slot;
@@ -28,8 +30,9 @@ mod sync;
 mod table;
 pub mod time;
 
+pub use capacity::Capacity;
 pub use decision::{Decision, Outcome};
-pub use engine::{Capacity, Engine, Stats};
+pub use engine::{Engine, Stats};
 pub use gate::Gate;
 pub use gcra::Gcra;
 pub use key::{Key, KeyHasher, Subject};

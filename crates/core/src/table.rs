@@ -19,6 +19,9 @@ use crate::{Gcra, Key, Limit, Nanos, Policy};
 /// How many buckets are looked at to guess how many of all are live.
 pub(crate) const SAMPLE: usize = 256;
 
+/// A table older than this (13 days) is replaced by one whose epoch is now, so that ticks always fit.
+pub(crate) const REBASE_AFTER: Nanos = Nanos::new(1 << 50);
+
 /// Where a search for a key ended.
 #[derive(Debug)]
 pub(crate) enum Search {

@@ -1,0 +1,75 @@
+//! What is done to a bucket, and the decisions that come of it.
+
+use crate::bucket::Charge;
+use crate::gcra::Ticks;
+use crate::slot::{Meta, Slot};
+use crate::table::{REBASE_AFTER, Table};
+use crate::{Decision, Gcra, Nanos, Outcome};
+
+/// What is done to a bucket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operation {
+    Consume(u64),
+    Peek(u64),
+    Give(u64),
+    Take(u64),
+    Block(Nanos),
+    Reset,
+}
+
+/// A decision on a key that is known, in the slot that it has.
+#[inline]
+pub(crate) fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option<Decision> {
+    let since = table.instant(now);
+    if since > REBASE_AFTER {
+        return None;
+    }
+    let meta = slot.meta()?;
+    let gcra = table.limit_of(meta)?;
+    let instant = gcra.instant(since);
+    charged(slot.bucket().charge(gcra, instant, cost), gcra, meta, instant)
+}
+
+#[inline]
+pub(crate) fn charged(charge: Charge, gcra: &Gcra, meta: Meta, now: Ticks) -> Option<Decision> {
+    let (outcome, tat, retry) = match charge {
+        Charge::Admitted(tat) => (Outcome::Ok, tat, Some(Nanos::ZERO)),
+        Charge::Refused(tat, wait) => (Outcome::Quota, tat, wait.map(|wait| gcra.span(wait))),
+        Charge::Blocked | Charge::Elsewhere => return None,
+    };
+    Some(Decision {
+        outcome,
+        limit: meta.limit(),
+        capacity: gcra.capacity(),
+        remaining: gcra.remaining(tat, now),
+        reset: gcra.until_full(tat, now),
+        retry,
+    })
+}
+
+/// The state of a bucket, and whether it would admit `cost`.
+pub(crate) fn peeked(gcra: &Gcra, limit: u32, tat: Ticks, now: Ticks, cost: u64) -> Decision {
+    let (outcome, retry) = match gcra.admit(tat, now, cost) {
+        Ok(_) => (Outcome::Ok, Some(Nanos::ZERO)),
+        Err(wait) => (Outcome::Quota, wait.map(|wait| gcra.span(wait))),
+    };
+    Decision {
+        outcome,
+        limit,
+        capacity: gcra.capacity(),
+        remaining: gcra.remaining(tat, now),
+        reset: gcra.until_full(tat, now),
+        retry,
+    }
+}
+
+pub(crate) fn blocked(gcra: &Gcra, limit: u32, left: Nanos) -> Decision {
+    Decision {
+        outcome: Outcome::Blocked,
+        limit,
+        capacity: gcra.capacity(),
+        remaining: 0,
+        reset: left,
+        retry: Some(left),
+    }
+}
