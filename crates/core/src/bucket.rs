@@ -49,9 +49,14 @@ impl Word {
         Self(if blocked { tat | BLOCKED } else { tat })
     }
 
+    /// This word, no longer frozen, with another TAT.
+    pub(crate) fn moved(self, tat: Ticks) -> Self {
+        Self(self.0 & !FROZEN).with_tat(tat)
+    }
+
     /// This word as it is in a table whose epoch is later by `shift`.
     pub(crate) fn rebased(self, shift: Ticks) -> Self {
-        Self(self.0 & !FROZEN).with_tat(Ticks(self.tat().0.saturating_sub(shift.0)))
+        self.moved(Ticks(self.tat().0.saturating_sub(shift.0)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use thiserror::Error;
 
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
@@ -12,7 +13,7 @@ use crate::capacity::{Capacity, filling_at, with_room_for};
 use crate::slot::Meta;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
-use crate::{Gate, Key, KeyHasher, Nanos, Policy, Subject};
+use crate::{Gate, Key, KeyHasher, Nanos, Policy, PolicyDraft, PolicyError, Subject};
 
 /// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
 /// back, and a key that is known costs a third of one that was swept.
@@ -38,6 +39,17 @@ pub(crate) enum Relief {
     Upkeep,
 }
 
+/// Why a policy was not changed.
+#[derive(Debug, Error)]
+pub enum AmendError {
+    /// The change is not one that the policy allows.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// There is no room for the table that it would take.
+    #[error("no memory for a table under the new policy: {0}")]
+    Memory(#[from] io::Error),
+}
+
 /// What an engine holds at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -59,7 +71,8 @@ pub struct Engine {
     pub(crate) pool_unknown: Key,
     pub(crate) pool_anonymous: Key,
     capacity: Capacity,
-    max_slots: usize,
+    /// Held while the policy is being changed; never to decide.
+    changing: Mutex<()>,
     /// The oldest table that is not settled. A table is hung on it and on no other, so at most two hold buckets.
     root: ArcSwap<Table>,
     /// Settled tables that some thread may still hold.
@@ -77,7 +90,6 @@ impl Engine {
     /// # Errors
     /// The system has no room for its first table.
     pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> io::Result<Self> {
-        let max_slots = capacity.slots(policy.tenants());
         let slots = with_room_for(policy.tenants());
         Ok(Self {
             pool_unknown: hasher.pool(Subject::Tenant),
@@ -85,7 +97,7 @@ impl Engine {
             hasher,
             blocks: Blocks::default(),
             capacity,
-            max_slots,
+            changing: Mutex::default(),
             root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)?),
             stale: Mutex::default(),
             retired: Mutex::default(),
@@ -104,7 +116,39 @@ impl Engine {
     /// The policy that decides.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.root.load().policy)
+        let root = self.newest_settled();
+        let newest = root.next().unwrap_or(root);
+        Arc::clone(&newest.policy)
+    }
+
+    /// Changes the policy, for every decision that begins after this returns; one that is being made is made by the old
+    /// one or by the new one. Buckets keep what was spent: a larger quota gives exactly the difference, a smaller one
+    /// stops at empty, and under another window what is spent comes back at the new rate. Takes as long as
+    /// [`Engine::upkeep`], and as long as copying the policy: for a background thread.
+    ///
+    /// # Errors
+    /// What `change` refuses; then nothing has changed. Or the system has no room for a table.
+    pub fn amend(
+        &self,
+        change: impl FnOnce(&mut PolicyDraft) -> Result<(), PolicyError>,
+        now: Nanos,
+    ) -> Result<(), AmendError> {
+        let _changing = self.changing.lock();
+        let mut draft = PolicyDraft::of(&self.policy());
+        change(&mut draft)?;
+        let policy = Arc::new(draft.finish());
+        loop {
+            self.finish_moves(now);
+            let root = self.newest_settled();
+            let slots = root.slots.len().max(with_room_for(policy.tenants()));
+            let next = Table::new(slots, now.max(root.epoch), Arc::clone(&policy), root.claimed())?;
+            // Somebody else may have begun a move meanwhile; then this one comes after it.
+            if Arc::ptr_eq(&self.root.load(), &root) && root.forward(Arc::new(next)) {
+                break;
+            }
+        }
+        self.finish_moves(now);
+        Ok(())
     }
 
     /// How much it may remember.
@@ -136,11 +180,18 @@ impl Engine {
     /// milliseconds for a million keys, in which decisions go on: for a background thread.
     pub fn upkeep(&self, now: Nanos) {
         let root = self.newest_settled();
-        let fills = is_filling(&root) && root.slots.len() < self.max_slots;
+        let fills = is_filling(&root) && root.slots.len() < self.max_slots(&root);
         if self.renewal_due.swap(false, Ordering::AcqRel) || fills {
             self.renew(&root, now);
         }
         drop(root);
+        self.finish_moves(now);
+        let retired = std::mem::take(&mut *self.retired.lock());
+        drop(retired);
+        self.blocks.forget_past(now);
+    }
+
+    fn finish_moves(&self, now: Nanos) {
         loop {
             let table = self.newest_settled();
             let Some(next) = table.next() else { break };
@@ -149,9 +200,10 @@ impl Engine {
             }
             self.promote(&table, now);
         }
-        let retired = std::mem::take(&mut *self.retired.lock());
-        drop(retired);
-        self.blocks.forget_past(now);
+    }
+
+    fn max_slots(&self, table: &Table) -> usize {
+        self.capacity.slots(table.policy.tenants())
     }
 
     /// Sweeps the table now, whether it is full or not: buckets that are full again are dropped.
@@ -164,7 +216,7 @@ impl Engine {
     pub(crate) fn renew(&self, table: &Arc<Table>, now: Nanos) -> bool {
         let size = table.slots.len();
         let crowded = || now.since(table.epoch) < SHORT_LIFE || table.sample_live(now) >= SAMPLE / 2;
-        let grows = is_filling(table) && size < self.max_slots && crowded();
+        let grows = is_filling(table) && size < self.max_slots(table) && crowded();
         self.migrate(table, if grows { size * 2 } else { size }, now)
     }
 
@@ -175,7 +227,8 @@ impl Engine {
         if !Arc::ptr_eq(&self.root.load(), table) || table.next().is_some() {
             return false;
         }
-        Table::new(slots, now, Arc::clone(&table.policy), table.claimed())
+        // Time does not run backwards between tables, though it may seem to between threads.
+        Table::new(slots, now.max(table.epoch), Arc::clone(&table.policy), table.claimed())
             .is_ok_and(|next| table.forward(Arc::new(next)))
     }
 
@@ -218,7 +271,7 @@ impl Engine {
             return Relief::NotNeeded;
         }
         let size = table.slots.len();
-        if size >= self.max_slots {
+        if size >= self.max_slots(table) {
             self.relieve_at_cap(table, now)
         } else if size > INLINE_SLOTS && table.load() < size / 16 * 13 {
             Relief::Upkeep

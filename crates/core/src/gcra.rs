@@ -142,6 +142,19 @@ impl Gcra {
         Ticks(tat.0.saturating_sub(cost.saturating_mul(self.emission)).max(now.0))
     }
 
+    /// The TAT under another limit with as many tokens spent; a bucket that is emptier than empty there is empty, and a
+    /// debt stays one. `now` and `there` are the same instant, in the ticks of either.
+    pub(crate) fn carried(&self, tat: Ticks, now: Ticks, to: &Self, there: Ticks) -> Ticks {
+        let ahead = tat.0.saturating_sub(now.0);
+        let spent = ahead.min(self.fill);
+        let scaled = |ticks: u64| {
+            // Rounded up by less than a tick: nobody gains by a change.
+            let ticks = (u128::from(ticks) * u128::from(to.emission)).div_ceil(u128::from(self.emission));
+            u64::try_from(ticks).unwrap_or(u64::MAX).min(to.fill)
+        };
+        Ticks(there.0 + scaled(spent) + scaled((ahead - spent).min(self.fill)))
+    }
+
     /// Whole tokens left.
     #[inline]
     pub(crate) fn remaining(&self, tat: Ticks, now: Ticks) -> u64 {

@@ -19,7 +19,7 @@ use crate::gcra::Ticks;
 use crate::slot::{Meta, Slot};
 use crate::sync::Ordering;
 use crate::table::{Search, Table};
-use crate::{Key, Nanos, Policy};
+use crate::{Key, Nanos, Policy, Subject};
 
 /// Where a key is now, or would be written.
 #[derive(Debug)]
@@ -67,7 +67,9 @@ impl Table {
     fn settle(&self, index: usize, next: &Self, now: Nanos) {
         let Some(slot) = self.slots.get(index) else { return };
         let Some(key) = slot.close() else { return };
-        let emptied = match slot.bucket().freeze(|word| self.is_live(slot, word, now)) {
+        // Under another policy a bucket counts from the instant of the change, however late it is settled.
+        let judged = if self.changes_policy(next) { next.epoch } else { now };
+        let emptied = match slot.bucket().freeze(|word| self.is_live(slot, word, judged)) {
             Frozen::Carry(word) => {
                 self.carry(slot, key, word, next);
                 slot.bucket().depart()
@@ -83,26 +85,58 @@ impl Table {
         }
     }
 
+    fn changes_policy(&self, next: &Self) -> bool {
+        !Arc::ptr_eq(&self.policy, &next.policy)
+    }
+
     /// Copies a frozen bucket. The next table has room for every key of this one, by its size.
     fn carry(&self, slot: &Slot, key: Key, word: Word, next: &Self) {
         let Some(meta) = slot.meta() else { return };
         let Some(gcra) = self.limit_of(meta) else { return };
-        let owner = meta
-            .owner_slot()
-            .and_then(|owner| self.slots.get(owner as usize))
-            .and_then(Slot::key)
-            .and_then(|owner| next.claim_owner(owner));
+        let pool = meta.owner_slot().and_then(|owner| self.slots.get(owner as usize)).and_then(Slot::key);
+        let Some((limit, pool)) = self.standing_in(next, key, meta, pool) else { return };
+        let owner = pool.and_then(|pool| next.claim_owner(pool));
+        let meta = owner.map_or(Meta::owner(limit), |owner| Meta::owned(limit, owner));
+        // Without a bucket under the next policy, there is nothing to remember.
+        let Some(to) = next.limit_of(meta) else { return };
         let Ok(Some((index, written))) = next.claim(key) else { return };
         let Some(arrival) = next.slots.get(index) else { return };
-        arrival.describe(match owner {
-            Some(owner) => Meta::owned(meta.limit(), owner),
-            None => Meta::owner(meta.limit()),
-        });
+        arrival.describe(meta);
         if written && let Some(owner) = owner.and_then(|owner| next.slots.get(owner as usize)) {
             owner.count_key(u32::MAX);
         }
-        let shift = next.epoch.since(self.epoch).get().saturating_mul(gcra.instant(Nanos::new(1)).0);
-        arrival.bucket().arrive(word.rebased(Ticks(shift)));
+        arrival.bucket().arrive(if self.changes_policy(next) {
+            let (here, there) = (self.instant(next.epoch), next.instant(next.epoch));
+            word.moved(gcra.carried(word.tat(), gcra.instant(here), to, to.instant(there)))
+        } else {
+            let shift = next.epoch.since(self.epoch).get().saturating_mul(gcra.instant(Nanos::new(1)).0);
+            word.rebased(Ticks(shift))
+        });
+    }
+
+    /// The limit of a key in the next table, and the pool that it counts against; `None` if it has no meaning there.
+    fn standing_in(
+        &self,
+        next: &Self,
+        key: Key,
+        meta: Meta,
+        pool: Option<Key>,
+    ) -> Option<(u32, Option<Key>)> {
+        if !self.changes_policy(next) {
+            return Some((meta.limit(), pool));
+        }
+        if pool == Some(self.policy.pool(Subject::Anonymous)) {
+            return Some((Policy::DEFAULT, pool));
+        }
+        if let Some(limit) = next.policy.named(key) {
+            return Some((limit, None));
+        }
+        if self.policy.named(key).is_some() {
+            return Some((Policy::DEFAULT, Some(next.policy.pool(Subject::Tenant))));
+        }
+        // A tenant that was not named before either, or the bucket that such tenants share. What shares the bucket of
+        // another limit is called otherwise there.
+        (meta.limit() == Policy::DEFAULT).then_some((Policy::DEFAULT, pool))
     }
 
     /// The slot of a key that owns others, written now if it was not there.

@@ -78,6 +78,12 @@ pub enum PolicyError {
         /// Its length in bytes.
         length: usize,
     },
+    /// A tenant that is not there to be removed.
+    #[error("tenant {tenant:?} is not named by the policy")]
+    Absent {
+        /// Its name.
+        tenant: String,
+    },
     /// Two rows for one tenant.
     #[error("tenant {tenant:?} has two rows")]
     Duplicate {
@@ -92,9 +98,17 @@ pub enum PolicyError {
 /// A policy while it is being read.
 #[derive(Debug)]
 pub struct PolicyDraft {
+    content: Content,
+    /// Where a limit is that was declared before.
+    interned: HashMap<Grant, u32>,
+}
+
+/// What a policy says.
+#[derive(Debug, Clone)]
+struct Content {
     hasher: KeyHasher,
     unknown: UnknownTenant,
-    grants: HashMap<Grant, u32>,
+    grants: Vec<Grant>,
     limits: Vec<Limit>,
     tenants: HashMap<Key, u32, BuildAlreadyHashed>,
     /// Sum of the rows' digests, so that the order of rows does not matter.
@@ -114,17 +128,26 @@ impl PolicyDraft {
             UnknownTenant::Refuse => [1_u8],
         });
         default.digest(&mut head);
-        let mut draft = Self {
+        let content = Content {
             hasher,
             unknown,
-            grants: HashMap::new(),
+            grants: Vec::new(),
             limits: Vec::new(),
             tenants: HashMap::default(),
             rows: [0; 4],
             head,
         };
+        let mut draft = Self { content, interned: HashMap::new() };
         draft.intern(default, "")?;
         Ok(draft)
+    }
+
+    /// A copy of a policy, to be changed.
+    #[must_use]
+    pub fn of(policy: &Policy) -> Self {
+        let content = policy.content.clone();
+        let interned = (0..).zip(&content.grants).map(|(index, &grant)| (grant, index)).collect();
+        Self { content, interned }
     }
 
     /// Gives one tenant a limit of its own.
@@ -132,35 +155,69 @@ impl PolicyDraft {
     /// # Errors
     /// A name that is empty, too long or named before, or a limit that cannot be enforced.
     pub fn tenant(&mut self, name: &str, grant: Grant) -> Result<(), PolicyError> {
+        match self.put(name, grant)? {
+            None => Ok(()),
+            Some(_) => Err(PolicyError::Duplicate { tenant: name.to_owned() }),
+        }
+    }
+
+    /// Gives one tenant a limit of its own, in place of the one that it had, if any.
+    ///
+    /// # Errors
+    /// A name that is empty or too long, or a limit that cannot be enforced.
+    pub fn upsert(&mut self, name: &str, grant: Grant) -> Result<(), PolicyError> {
+        if let Some(before) = self.put(name, grant)? {
+            self.forget(name, before);
+        }
+        Ok(())
+    }
+
+    /// Takes one tenant's own limit away.
+    ///
+    /// # Errors
+    /// The policy does not name it.
+    pub fn remove(&mut self, name: &str) -> Result<(), PolicyError> {
+        let key = self.content.hasher.key(Subject::Tenant, name.as_bytes());
+        let before = self.content.tenants.remove(&key);
+        let before = before.ok_or_else(|| PolicyError::Absent { tenant: name.to_owned() })?;
+        self.forget(name, before);
+        Ok(())
+    }
+
+    /// Writes a row; gives the limit of the one that it replaces, whose digest still stands.
+    fn put(&mut self, name: &str, grant: Grant) -> Result<Option<u32>, PolicyError> {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return Err(PolicyError::Name { length: name.len() });
         }
         let limit = self.intern(grant, name)?;
-        if self.tenants.insert(self.hasher.key(Subject::Tenant, name.as_bytes()), limit).is_some() {
-            return Err(PolicyError::Duplicate { tenant: name.to_owned() });
+        let key = self.content.hasher.key(Subject::Tenant, name.as_bytes());
+        let before = self.content.tenants.insert(key, limit);
+        for (sum, word) in self.content.rows.iter_mut().zip(row_digest(name, grant)) {
+            *sum = sum.wrapping_add(word);
         }
-        let mut row = Sha256::new();
-        row.update(name.len().to_le_bytes());
-        row.update(name);
-        grant.digest(&mut row);
-        for (sum, part) in self.rows.iter_mut().zip(row.finalize().chunks_exact(8)) {
-            *sum = sum.wrapping_add(part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+        Ok(before)
+    }
+
+    /// Takes the digest of a row back.
+    fn forget(&mut self, name: &str, limit: u32) {
+        let Some(&grant) = self.content.grants.get(limit as usize) else { return };
+        for (sum, word) in self.content.rows.iter_mut().zip(row_digest(name, grant)) {
+            *sum = sum.wrapping_sub(word);
         }
-        Ok(())
     }
 
     /// Tenants named so far.
     #[must_use]
     pub fn tenants(&self) -> usize {
-        self.tenants.len()
+        self.content.tenants.len()
     }
 
     /// The policy, complete.
     #[must_use]
     pub fn finish(self) -> Policy {
-        let mut hash = self.head;
-        hash.update(self.tenants.len().to_le_bytes());
-        for word in self.rows {
+        let mut hash = self.content.head.clone();
+        hash.update(self.content.tenants.len().to_le_bytes());
+        for word in self.content.rows {
             hash.update(word.to_le_bytes());
         }
         let hash = hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
@@ -168,24 +225,37 @@ impl PolicyDraft {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        Policy { unknown: self.unknown, limits: self.limits, tenants: self.tenants, hash }
+        Policy { content: self.content, hash }
     }
 
     /// The index of a limit: equal limits share one.
     fn intern(&mut self, grant: Grant, tenant: &str) -> Result<u32, PolicyError> {
-        if let Some(&index) = self.grants.get(&grant) {
+        if let Some(&index) = self.interned.get(&grant) {
             return Ok(index);
         }
         let limit =
             grant.limit().map_err(|source| PolicyError::Limit { tenant: tenant.to_owned(), source })?;
-        let index = u32::try_from(self.limits.len())
+        let index = u32::try_from(self.content.limits.len())
             .ok()
-            .filter(|_| self.limits.len() < MOST_LIMITS)
+            .filter(|_| self.content.limits.len() < MOST_LIMITS)
             .ok_or(PolicyError::TooManyLimits)?;
-        self.limits.push(limit);
-        self.grants.insert(grant, index);
+        self.content.limits.push(limit);
+        self.content.grants.push(grant);
+        self.interned.insert(grant, index);
         Ok(index)
     }
+}
+
+fn row_digest(name: &str, grant: Grant) -> [u64; 4] {
+    let mut row = Sha256::new();
+    row.update(name.len().to_le_bytes());
+    row.update(name);
+    grant.digest(&mut row);
+    let mut words = [0; 4];
+    for (word, part) in words.iter_mut().zip(row.finalize().chunks_exact(8)) {
+        *word = part.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    }
+    words
 }
 
 /// Whose quota a tenant is charged to.
@@ -202,9 +272,7 @@ pub(crate) enum Standing {
 /// A policy, checked and ready to decide by.
 #[derive(Debug)]
 pub struct Policy {
-    unknown: UnknownTenant,
-    limits: Vec<Limit>,
-    tenants: HashMap<Key, u32, BuildAlreadyHashed>,
+    content: Content,
     hash: String,
 }
 
@@ -221,26 +289,36 @@ impl Policy {
     /// Tenants named.
     #[must_use]
     pub fn tenants(&self) -> usize {
-        self.tenants.len()
+        self.content.tenants.len()
     }
 
     /// Different limits.
     #[must_use]
     pub fn limits(&self) -> usize {
-        self.limits.len()
+        self.content.limits.len()
     }
 
     /// The limit at an index that a decision gave.
     #[inline]
     #[must_use]
     pub fn limit(&self, index: u32) -> Option<&Limit> {
-        self.limits.get(index as usize)
+        self.content.limits.get(index as usize)
+    }
+
+    /// The limit that a tenant has of its own.
+    pub(crate) fn named(&self, key: Key) -> Option<u32> {
+        self.content.tenants.get(&key).copied()
+    }
+
+    /// The key of a pool of subjects that the policy does not name.
+    pub(crate) fn pool(&self, subject: Subject) -> Key {
+        self.content.hasher.pool(subject)
     }
 
     pub(crate) fn standing(&self, subject: Subject, key: Key) -> Standing {
-        match (subject, self.tenants.get(&key)) {
-            (Subject::Tenant, Some(&limit)) => Standing::Named(limit),
-            (Subject::Tenant, None) if self.unknown == UnknownTenant::Refuse => Standing::Refused,
+        match (subject, self.named(key)) {
+            (Subject::Tenant, Some(limit)) => Standing::Named(limit),
+            (Subject::Tenant, None) if self.content.unknown == UnknownTenant::Refuse => Standing::Refused,
             _ => Standing::Pooled(Self::DEFAULT),
         }
     }

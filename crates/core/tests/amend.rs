@@ -1,0 +1,292 @@
+//! A policy that changes under load: what was spent stays spent, and nothing refills.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that fails, fails")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use proptest::prelude::*;
+use tollgate_core::policy::Grant;
+use tollgate_core::{Capacity, Engine, Gate, KeyHasher, Nanos, Outcome, PolicyDraft, Subject, UnknownTenant};
+
+const MINUTE: Nanos = Nanos::from_secs(60);
+
+fn tokens(quota: u64, burst: u64) -> Grant {
+    Grant::Tokens { quota, burst, window: MINUTE }
+}
+
+/// 60 a minute for everybody.
+fn engine() -> Arc<Engine> {
+    let hasher = KeyHasher::with_secret(3, 5);
+    let policy = PolicyDraft::new(hasher, tokens(60, 0), UnknownTenant::Default).unwrap().finish();
+    let capacity = Capacity { max_keys: 100_000, key_share: 1.0 };
+    Arc::new(Engine::new(hasher, Arc::new(policy), capacity, Nanos::ZERO).unwrap())
+}
+
+fn upsert(engine: &Engine, name: &str, grant: Grant, now: Nanos) {
+    engine.amend(|draft| draft.upsert(name, grant), now).unwrap();
+}
+
+fn take(gate: &mut Gate, name: &str, cost: u64, now: Nanos) -> Outcome {
+    gate.consume(Subject::Tenant, name.as_bytes(), cost, now).outcome
+}
+
+fn left(gate: &mut Gate, name: &str, now: Nanos) -> u64 {
+    gate.peek(Subject::Tenant, name.as_bytes(), 0, now).remaining
+}
+
+#[test]
+fn a_raised_quota_adds_exactly_the_difference() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 47, Nanos::ZERO);
+    upsert(&engine, "acme", tokens(100, 7), Nanos::ZERO);
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 60);
+    assert_eq!(left(&mut gate, "globex", Nanos::ZERO), 60);
+    upsert(&engine, "acme", tokens(1000, 7), Nanos::ZERO);
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 960);
+}
+
+#[test]
+fn a_lowered_quota_stops_at_empty() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 47, Nanos::ZERO);
+    upsert(&engine, "acme", tokens(50, 0), Nanos::ZERO);
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 3);
+    upsert(&engine, "acme", tokens(20, 0), Nanos::ZERO);
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Quota);
+    // Empty, not in debt: the first token is there after its three seconds.
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::from_secs(3)), Outcome::Ok);
+}
+
+#[test]
+fn under_another_window_what_is_spent_comes_back_at_the_new_rate() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 30, Nanos::ZERO);
+    let hourly = Grant::Tokens { quota: 60, burst: 0, window: Nanos::from_secs(3600) };
+    upsert(&engine, "acme", hourly, Nanos::from_secs(10));
+    assert_eq!(left(&mut gate, "acme", Nanos::from_secs(10)), 40);
+    assert_eq!(left(&mut gate, "acme", Nanos::from_secs(70)), 41);
+}
+
+#[test]
+fn a_debt_stays_a_debt() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    gate.penalize(Subject::Tenant, b"acme", 90, Nanos::ZERO);
+    upsert(&engine, "acme", tokens(120, 0), Nanos::ZERO);
+    // 60 spent of 120, and 30 owed besides.
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 30);
+}
+
+#[test]
+fn a_tenant_that_is_named_or_removed_keeps_what_it_spent() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 10, Nanos::ZERO);
+    upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 20);
+    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 50);
+    assert!(engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).is_err());
+}
+
+#[test]
+fn other_limits_than_tokens_apply_at_once() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 60, Nanos::ZERO);
+    upsert(&engine, "acme", Grant::Unlimited, Nanos::ZERO);
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Unlimited);
+    upsert(&engine, "acme", tokens(0, 0), Nanos::ZERO);
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Denied);
+}
+
+#[test]
+fn a_block_outlives_a_change() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    gate.block(Subject::Tenant, b"acme", MINUTE, Nanos::ZERO);
+    upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::from_secs(59)), Outcome::Blocked);
+    upsert(&engine, "acme", Grant::Unlimited, Nanos::from_secs(59));
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::from_secs(59)), Outcome::Blocked);
+    assert_eq!(take(&mut gate, "acme", 1, MINUTE), Outcome::Unlimited);
+}
+
+#[test]
+fn a_change_that_is_refused_changes_nothing() {
+    let engine = engine();
+    let before = engine.policy().hash().to_owned();
+    let bad = engine.amend(
+        |draft| {
+            draft.upsert("acme", tokens(5, 0))?;
+            draft.upsert("", tokens(5, 0))
+        },
+        Nanos::ZERO,
+    );
+    assert!(bad.is_err());
+    assert_eq!(engine.policy().hash(), before);
+    assert_eq!(left(&mut engine.gate(), "acme", Nanos::ZERO), 60);
+}
+
+#[test]
+fn a_policy_that_was_changed_back_is_the_same_policy() {
+    let engine = engine();
+    let before = engine.policy().hash().to_owned();
+    upsert(&engine, "acme", tokens(5, 0), Nanos::ZERO);
+    let once = engine.policy().hash().to_owned();
+    upsert(&engine, "acme", tokens(6, 0), Nanos::ZERO);
+    assert_ne!(engine.policy().hash(), once);
+    upsert(&engine, "acme", tokens(5, 0), Nanos::ZERO);
+    assert_eq!(engine.policy().hash(), once);
+    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
+    assert_eq!(engine.policy().hash(), before);
+}
+
+/// Threads spend at one instant while the quota is raised under them: in the end, the last quota is admitted, to the token.
+#[test]
+fn threads_admit_exactly_the_last_quota_while_it_is_raised() {
+    const TENANTS: usize = 200;
+    let engine = engine();
+    let names: Vec<String> = (0..TENANTS).map(|index| format!("tenant-{index}")).collect();
+    let admitted: Vec<AtomicU64> = names.iter().map(|_| AtomicU64::new(0)).collect();
+    let spend = |gate: &mut Gate| {
+        for (name, admitted) in names.iter().zip(&admitted) {
+            if take(gate, name, 1, Nanos::ZERO) == Outcome::Ok {
+                admitted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut gate = engine.gate();
+                for _ in 0..100 {
+                    spend(&mut gate);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for quota in (70..=120).step_by(10) {
+                let all = |draft: &mut PolicyDraft| {
+                    names.iter().try_for_each(|name| draft.upsert(name, tokens(quota, 0)))
+                };
+                engine.amend(all, Nanos::ZERO).unwrap();
+            }
+        });
+    });
+    let mut gate = engine.gate();
+    for _ in 0..120 {
+        spend(&mut gate);
+    }
+    for (name, admitted) in names.iter().zip(&admitted) {
+        assert_eq!(admitted.load(Ordering::Relaxed), 120, "{name}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Spend(u8, u64),
+    Wait(u64),
+    Upsert(u8, usize),
+    Remove(u8),
+    Sweep,
+    Other,
+}
+
+/// Quotas a minute whose tokens take whole nanoseconds: 60, 30, 120, 500.
+const GRANTS: [(u64, u64); 4] = [(60, 0), (30, 15), (120, 0), (500, 20)];
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (0..20_u8, 0..40_u64).prop_map(|(tenant, cost)| Step::Spend(tenant, cost)),
+        4 => (0..8_000_u64).prop_map(Step::Wait),
+        3 => (0..20_u8, 0..GRANTS.len()).prop_map(|(tenant, grant)| Step::Upsert(tenant, grant)),
+        1 => (0..20_u8).prop_map(Step::Remove),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::Other),
+    ]
+}
+
+/// A tenant as one would count it: tokens spent, in billionths, under a quota and burst.
+#[derive(Debug, Clone, Copy)]
+struct Tenant {
+    grant: (u64, u64),
+    spent: u128,
+    at: u64,
+}
+
+impl Tenant {
+    const TOKEN: u128 = 60_000_000_000;
+
+    fn until(&mut self, millis: u64) {
+        let refilled = u128::from(millis - self.at) * 1_000_000 * u128::from(self.grant.0);
+        self.spent = self.spent.saturating_sub(refilled);
+        self.at = millis;
+    }
+
+    fn capacity(&self) -> u128 {
+        u128::from(self.grant.0 + self.grant.1) * Self::TOKEN
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changes_never_give_or_take_a_token(steps in prop::collection::vec(step(), 1..400)) {
+        let engine = engine();
+        let mut gates = [engine.gate(), engine.gate()];
+        let (mut using, mut now) = (0, 0_u64);
+        let mut tenants: HashMap<u8, Tenant> = HashMap::new();
+        let mut named = std::collections::HashSet::new();
+        for step in steps {
+            let at = Nanos::from_millis(now);
+            match step {
+                Step::Wait(millis) => now += millis,
+                Step::Sweep => engine.sweep(at),
+                Step::Other => using = 1 - using,
+                Step::Upsert(name, grant) => {
+                    let tenant = tenants.entry(name).or_insert(Tenant { grant: GRANTS[0], spent: 0, at: now });
+                    tenant.until(now);
+                    tenant.grant = GRANTS[grant];
+                    tenant.spent = tenant.spent.min(tenant.capacity());
+                    named.insert(name);
+                    let (quota, burst) = GRANTS[grant];
+                    engine.amend(|draft| draft.upsert(&name.to_string(), tokens(quota, burst)), at).unwrap();
+                }
+                Step::Remove(name) => {
+                    let removed = engine.amend(|draft| draft.remove(&name.to_string()), at);
+                    prop_assert_eq!(removed.is_ok(), named.remove(&name));
+                    if removed.is_ok() && let Some(tenant) = tenants.get_mut(&name) {
+                        tenant.until(now);
+                        tenant.grant = GRANTS[0];
+                        tenant.spent = tenant.spent.min(tenant.capacity());
+                    }
+                }
+                Step::Spend(name, cost) => {
+                    let tenant = tenants.entry(name).or_insert(Tenant { grant: GRANTS[0], spent: 0, at: now });
+                    tenant.until(now);
+                    let spent = tenant.spent + u128::from(cost) * Tenant::TOKEN;
+                    let allowed = spent <= tenant.capacity();
+                    let decision = gates[using].consume(Subject::Tenant, name.to_string().as_bytes(), cost, at);
+                    // A carried amount is rounded up by less than a nanosecond's refill. Within that, either is right.
+                    let edge = (tenant.capacity().abs_diff(spent)) < 40 * u128::from(tenant.grant.0);
+                    prop_assert!(decision.allowed() == allowed || edge, "{:?} at {} ms: {:?}", tenant, now, decision);
+                    if decision.allowed() {
+                        tenant.spent = spent;
+                    }
+                    let remaining = tenant.capacity().saturating_sub(tenant.spent);
+                    let near = remaining.saturating_sub(40 * u128::from(tenant.grant.0)) / Tenant::TOKEN;
+                    let told = u128::from(decision.remaining);
+                    prop_assert!((near..=remaining / Tenant::TOKEN).contains(&told), "{:?}: {:?}", tenant, decision);
+                }
+            }
+        }
+    }
+}
