@@ -229,7 +229,7 @@ interface ConsumeOptions {
 /** What a limiter is doing. */
 interface LimiterStatus {
     policy: {
-        /** The number of the policy: 1, the one that the limiter started with. */
+        /** The number of the policy: 1 is the one that the limiter started with; each change of tenants makes the next. */
         revision: number;
         /** SHA-256 of its content: equal policies have equal hashes. */
         hash: string;
@@ -270,15 +270,22 @@ interface AlertEvent {
     /** What it threw. */
     error: unknown;
 }
-/** Events of a limiter, by name. `rollout` and `policy` are reserved; this version does not emit them. */
+/** The policy in force has changed. */
+interface PolicyEvent {
+    /** `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter. */
+    kind: 'amended';
+    /** The number of the policy now. */
+    revision: number;
+    /** SHA-256 of its content. */
+    hash: string;
+}
+/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
 interface LimiterEvents {
     alert: AlertEvent;
     rollout: {
         kind: string;
     };
-    policy: {
-        kind: string;
-    };
+    policy: PolicyEvent;
 }
 /**
  * A policy in force.
@@ -314,6 +321,20 @@ interface Limiter extends AsyncDisposable {
     block(tenant: string, duration: Duration): Decision;
     /** Fills a tenant's bucket and lifts its block. */
     reset(tenant: string): Decision;
+    /**
+     * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
+     * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
+     * stops at empty. What is left out of `quota` comes from the policy's defaults. Changes that come together are made
+     * together.
+     *
+     * Limiters that join the namespace later name the policy that it began with; they get these changes too.
+     * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.
+     * @example
+     * await limiter.upsertTenant('acme', { quota: 500, burst: 50 })
+     */
+    upsertTenant(tenant: string, quota: TenantOverride): Promise<void>;
+    /** Takes a tenant's own quota away, so that it has the default one; resolves to whether it had one of its own. */
+    removeTenant(tenant: string): Promise<boolean>;
     /** What the limiter is doing. */
     status(): LimiterStatus;
     /** Calls a listener at each event of a name. */
@@ -393,4 +414,4 @@ declare class TollgateClosedError extends TollgateError {
 }
 
 export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError, enforceRateLimitPolicy };
-export type { AlertEvent, ApiKeyStrategy, ConfigIssue, ConsumeOptions, Decision, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, PathStrategy, PolicyDefinition, RateLimitPolicyOptions, Reason, SubdomainStrategy, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, TollgateErrorCode };
+export type { AlertEvent, ApiKeyStrategy, ConfigIssue, ConsumeOptions, Decision, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, PathStrategy, PolicyDefinition, PolicyEvent, RateLimitPolicyOptions, Reason, SubdomainStrategy, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, TollgateErrorCode };

@@ -24,8 +24,11 @@ export declare class Gate {
   penalize(name: string, anonymous: boolean, amount: number): number
   block(name: string, anonymous: boolean, durationMs: number): number
   reset(name: string, anonymous: boolean): number
-  /** A limit, by the index that a decision gave. */
-  limitAt(index: number): LimitRow
+  /**
+   * Gives tenants limits of their own, and takes others' away; resolves, once that is in force, to which of those had
+   * one. Columns as in [`PolicyDraft::add_tenants`].
+   */
+  amend(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, removed: Array<string>): Promise<boolean[]>
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void
@@ -43,14 +46,8 @@ export interface GateStats {
   slots: number
   bytes: number
   overflowed: number
+  revision: number
   tenants: number
   limits: number
   policyHash: string
-}
-
-/** A limit as it was declared. Without a limit, the quota is Infinity; with a limit that admits nothing, 0. */
-export interface LimitRow {
-  quota: number
-  burst: number
-  windowMs: number
 }

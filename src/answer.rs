@@ -8,7 +8,7 @@ use crate::clock;
 use crate::error::{Error, config};
 
 /// Its length, in numbers.
-const LENGTH: usize = 9;
+const LENGTH: usize = 10;
 
 /// Outcomes that only this side of the boundary knows.
 pub const INVALID_TENANT: i32 = -1;
@@ -22,13 +22,14 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// |-------|-----------|------------------------------------------------------------------|
 /// | 0     | in        | the cost, in tokens                                              |
 /// | 1     | in        | the time, in milliseconds; NaN for the system's monotonic clock  |
-/// | 2     | out       | the index of the limit that applied                              |
+/// | 2     | out       | the quota of the limit that applied; Infinity if there is none   |
 /// | 3     | out       | tokens in a full bucket; Infinity if there is no limit           |
 /// | 4     | out       | whole tokens left                                                |
 /// | 5     | out       | milliseconds until the bucket is full                            |
 /// | 6     | out       | milliseconds until it would be admitted; Infinity if never       |
 /// | 7     | out       | what the hot call came to: an outcome, or why it decided nothing |
 /// | 8     | in        | the number of the limiter that a hot call is for                 |
+/// | 9     | out       | the window of the limit that applied, in milliseconds            |
 pub struct Answer(Float64Array);
 
 impl TryFrom<Float64Array> for Answer {
@@ -74,7 +75,7 @@ impl Answer {
     /// the call.
     #[inline]
     pub fn leave_outcome(&mut self, outcome: i32) {
-        if let [_, _, _, _, _, _, _, left, _] = self.numbers() {
+        if let [_, _, _, _, _, _, _, left, ..] = self.numbers() {
             *left = f64::from(outcome);
         }
     }
@@ -93,8 +94,9 @@ impl Answer {
     #[inline]
     pub fn leave(&mut self, decision: &Decision) -> i32 {
         let unlimited = decision.outcome == Outcome::Unlimited;
-        if let [_, _, limit, capacity, remaining, reset, retry, ..] = self.numbers() {
-            *limit = f64::from(decision.limit);
+        if let [_, _, quota, capacity, remaining, reset, retry, _, _, window] = self.numbers() {
+            *quota = if decision.quota == u64::MAX { f64::INFINITY } else { number(decision.quota) };
+            *window = number(decision.window.as_millis_ceil());
             *capacity = if unlimited { f64::INFINITY } else { number(decision.capacity) };
             *remaining = if unlimited { f64::INFINITY } else { number(decision.remaining) };
             *reset = number(decision.reset.as_millis_ceil());

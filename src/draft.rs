@@ -25,6 +25,24 @@ fn grant(quota: f64, burst: f64, window_ms: f64) -> Result<Grant> {
     })
 }
 
+/// Rows, from a column of names and columns of numbers.
+pub fn rows(
+    names: Vec<String>,
+    quotas: &[f64],
+    bursts: &[f64],
+    windows_ms: &[f64],
+) -> Result<Vec<(String, Grant)>> {
+    if [quotas.len(), bursts.len(), windows_ms.len()] != [names.len(); 3] {
+        return Err(config("columns of different lengths"));
+    }
+    let numbers = quotas.iter().zip(bursts).zip(windows_ms);
+    names
+        .into_iter()
+        .zip(numbers)
+        .map(|(name, ((quota, burst), window))| Ok((name, grant(*quota, *burst, *window)?)))
+        .collect()
+}
+
 #[napi]
 pub struct PolicyDraft {
     draft: Option<tollgate_core::PolicyDraft>,
@@ -50,13 +68,8 @@ impl PolicyDraft {
         windows_ms: Float64Array,
     ) -> Result<()> {
         let draft = self.draft.as_mut().ok_or_else(|| config("the draft is in use already"))?;
-        if [quotas.len(), bursts.len(), windows_ms.len()] != [names.len(); 3] {
-            return Err(config("columns of different lengths"));
-        }
-        for (((name, quota), burst), window) in names.iter().zip(&*quotas).zip(&*bursts).zip(&*windows_ms) {
-            draft.tenant(name, grant(*quota, *burst, *window)?).map_err(config)?;
-        }
-        Ok(())
+        let rows = rows(names, &quotas, &bursts, &windows_ms)?;
+        rows.iter().try_for_each(|(name, grant)| draft.tenant(name, *grant).map_err(config))
     }
 
     /// The policy. A draft gives it once.

@@ -5,23 +5,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::Utf16String;
+use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
 use napi_derive::napi;
-use tollgate_core::{Capacity, Decision, Engine, Limit, Nanos, Subject};
+use tollgate_core::{Capacity, Decision, Engine, Nanos, Subject};
 
+use crate::amend::Amend;
 use crate::answer::{CLOSED, INVALID_COST, tokens};
 use crate::channel::{Channel, Sessions};
-use crate::draft::PolicyDraft;
+use crate::draft::{PolicyDraft, rows};
 use crate::error::{Result, closed, config};
 use crate::namespace;
-
-/// A limit as it was declared. Without a limit, the quota is Infinity; with a limit that admits nothing, 0.
-#[napi(object)]
-pub struct LimitRow {
-    pub quota: f64,
-    pub burst: f64,
-    pub window_ms: f64,
-}
 
 /// What the engine holds at the moment.
 #[napi(object)]
@@ -30,6 +23,7 @@ pub struct GateStats {
     pub slots: f64,
     pub bytes: f64,
     pub overflowed: f64,
+    pub revision: f64,
     pub tenants: f64,
     pub limits: f64,
     pub policy_hash: String,
@@ -101,21 +95,20 @@ impl Gate {
         self.decide(env, &name, |gate, name, now| gate.reset(subject(anonymous), name, now))
     }
 
-    /// A limit, by the index that a decision gave.
-    #[napi(catch_unwind)]
-    pub fn limit_at(&self, index: u32) -> Result<LimitRow> {
-        let policy = self.engine()?.policy();
-        let limit =
-            policy.limit(index).ok_or_else(|| config(format!("limit {index}: there is no such limit")))?;
-        Ok(match limit {
-            Limit::Unlimited => LimitRow { quota: f64::INFINITY, burst: 0.0, window_ms: 0.0 },
-            Limit::Nothing => LimitRow { quota: 0.0, burst: 0.0, window_ms: 0.0 },
-            Limit::TokenBucket(gcra) => LimitRow {
-                quota: gcra.quota() as f64,
-                burst: gcra.burst() as f64,
-                window_ms: gcra.window().as_millis_ceil() as f64,
-            },
-        })
+    /// Gives tenants limits of their own, and takes others' away; resolves, once that is in force, to which of those had
+    /// one. Columns as in [`PolicyDraft::add_tenants`].
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean[]>")]
+    pub fn amend(
+        &self,
+        names: Vec<String>,
+        quotas: Float64Array,
+        bursts: Float64Array,
+        windows_ms: Float64Array,
+        removed: Vec<String>,
+    ) -> Result<AsyncTask<Amend>> {
+        let rows = rows(names, &quotas, &bursts, &windows_ms)?;
+        let now = self.sessions.borrow().answer.now();
+        Ok(AsyncTask::new(Amend { engine: self.engine()?, rows, removed, now }))
     }
 
     #[napi(catch_unwind)]
@@ -127,6 +120,7 @@ impl Gate {
             slots: stats.slots as f64,
             bytes: stats.bytes as f64,
             overflowed: stats.overflowed as f64,
+            revision: stats.revision as f64,
             tenants: policy.tenants() as f64,
             limits: policy.limits() as f64,
             policy_hash: policy.hash().to_owned(),

@@ -3,6 +3,7 @@
 //! It converts values, reads the clock, and keeps one engine per namespace; every decision is `tollgate_core`'s.
 //!
 //! 1. [`draft`]: a policy, read row by row from JavaScript.
+//!    [`amend`]: changes of one in force.
 //! 2. [`namespace`]: the process's engines, by name.
 //! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
 //! 4. [`channel`]: all limiters of an environment; [`session`]: one of them.
@@ -16,6 +17,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "napi-rs hands exported functions values")]
 #![allow(unreachable_pub, reason = "what is exported to JavaScript is public to the macros alone")]
 
+mod amend;
 mod answer;
 mod channel;
 mod clock;

@@ -32,7 +32,7 @@ pub fn enter(namespace: &str, policy: Policy, capacity: Capacity, now: Nanos) ->
                 ),
             )
         };
-        if engine.policy().hash() != policy.hash() {
+        if engine.declared().hash() != policy.hash() {
             return Err(conflict("policy"));
         }
         if engine.capacity() != capacity {

@@ -47,5 +47,6 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
     gate,
     (given) => mount(gate, reading, resolveMiddlewareOptions(given ?? {})),
     events,
+    grant,
   )
 }

@@ -5,8 +5,9 @@
 
 import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
 import { addon, answer, channel, Outcome, Slot, translated } from './native.ts'
-import type { LimitRow, NativeGate, NativeHot, NativePolicyDraft } from './native.ts'
+import type { NativeGate, NativeHot, NativePolicyDraft } from './native.ts'
 import { printed } from './printed.ts'
+import type { Grant } from './quota.ts'
 import { ACCEPTED_NAME } from './tenant-name.ts'
 import type { Decision, Reason } from './types.ts'
 
@@ -39,7 +40,6 @@ export class Gate {
   private readonly id: number
   private readonly hot: NativeHot
   private readonly clock: (() => number) | undefined
-  private readonly limits: LimitRow[] = []
 
   /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
   constructor(draft: NativePolicyDraft, settings: GateSettings) {
@@ -133,14 +133,28 @@ export class Gate {
     }
   }
 
-  /** The index of the limit that the last decision came from. */
-  limitIndex(): number {
-    return answer[Slot.limit]!
+  /** The quota that the last decision came from: Infinity without a limit. */
+  lastQuota(): number {
+    return answer[Slot.quota]!
   }
 
-  /** A limit, by its index. */
-  limitAt(index: number): LimitRow {
-    return (this.limits[index] ??= this.native.limitAt(index))
+  /** The window of {@link lastQuota}, in milliseconds. */
+  lastWindowMs(): number {
+    return answer[Slot.windowMs]!
+  }
+
+  /** Changes tenants of the policy in force; resolves, once that is done, to which of `removed` were named. */
+  amend(granted: readonly [string, Grant][], removed: string[]): Promise<boolean[]> {
+    const column = (pick: (grant: Grant) => number): Float64Array =>
+      Float64Array.from(granted, ([, grant]) => pick(grant))
+    this.tick()
+    return this.native.amend(
+      granted.map(([name]) => name),
+      column(({ quota }) => quota),
+      column(({ burst }) => burst),
+      column(({ windowMs }) => windowMs),
+      removed,
+    )
   }
 
   stats(): ReturnType<NativeGate['stats']> {

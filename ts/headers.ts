@@ -27,18 +27,29 @@ export function headerWriter(versions: readonly HeaderVersion[], gate: Gate): He
 interface PolicyField {
   value: string
   quota: number
+  windowMs: number
 }
 
-/** RateLimit-Policy by the index of a limit; null for no limit, of which there is nothing to say. */
-function policyFields(gate: Gate): (index: number) => PolicyField | null {
-  const fields: (PolicyField | null)[] = []
-  return (index) => {
-    const known = fields[index]
-    if (known !== undefined) return known
-    const { quota, windowMs } = gate.limitAt(index)
-    const window = quota === 0 ? '' : `;w=${Math.max(1, Math.ceil(windowMs / 1000))}`
-    const field = quota === Infinity ? null : { value: `"default";q=${integer(quota)}${window}`, quota }
-    fields[index] = field
+/** Different quotas whose fields are remembered. */
+const QUOTAS = 10_000
+
+/** RateLimit-Policy of a limit; null for no limit, of which there is nothing to say. */
+function policyFields(): (quota: number, windowMs: number) => PolicyField | null {
+  const byQuota = new Map<number, PolicyField[]>()
+  // Most requests have the limit of the one before.
+  let last: PolicyField | undefined
+  return (quota, windowMs) => {
+    if (quota === Infinity) return null
+    if (last !== undefined && last.quota === quota && last.windowMs === windowMs) return last
+    const fields = byQuota.get(quota) ?? []
+    let field = fields.find((each) => each.windowMs === windowMs)
+    if (field === undefined) {
+      const window = quota === 0 ? '' : `;w=${Math.max(1, Math.ceil(windowMs / 1000))}`
+      field = { value: `"default";q=${integer(quota)}${window}`, quota, windowMs }
+      if (byQuota.size >= QUOTAS) byQuota.clear()
+      byQuota.set(quota, [...fields, field])
+    }
+    last = field
     return field
   }
 }
@@ -62,9 +73,9 @@ function rateLimit(decision: Decision, quota: number): string {
 }
 
 function writeDraft11(gate: Gate): HeaderWriter {
-  const policyField = policyFields(gate)
+  const policyField = policyFields()
   return (res, decision) => {
-    const policy = policyField(gate.limitIndex())
+    const policy = policyField(gate.lastQuota(), gate.lastWindowMs())
     if (policy === null) return
     res.setHeader('RateLimit-Policy', policy.value)
     res.setHeader('RateLimit', rateLimit(decision, policy.quota))
@@ -72,10 +83,10 @@ function writeDraft11(gate: Gate): HeaderWriter {
 }
 
 function writeDraft8(gate: Gate): HeaderWriter {
-  const policyField = policyFields(gate)
+  const policyField = policyFields()
   const partitionKey = partitionKeys()
   return (res, decision, key) => {
-    const policy = policyField(gate.limitIndex())
+    const policy = policyField(gate.lastQuota(), gate.lastWindowMs())
     if (policy === null) return
     const partition = `;pk=:${partitionKey(key)}:`
     res.setHeader('RateLimit-Policy', policy.value + partition)

@@ -11,6 +11,7 @@ export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputE
 export type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 export type {
   AlertEvent,
+  PolicyEvent,
   ApiKeyStrategy,
   ConsumeOptions,
   Decision,

@@ -3,10 +3,13 @@
 import type { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
 import { ACCEPTED_BLOCK, milliseconds } from './duration.ts'
-import { TollgateClosedError, TollgateInputError } from './errors.ts'
+import { Amendments } from './amendments.ts'
+import { TollgateClosedError, TollgateConfigError, TollgateInputError, type ConfigIssue } from './errors.ts'
 import type { Gate } from './gate.ts'
 import { Outcome } from './native.ts'
 import { printed } from './printed.ts'
+import { QuotaReader, type Grant } from './quota.ts'
+import { isTenantName } from './tenant-name.ts'
 import type {
   ConsumeOptions,
   Decision,
@@ -16,6 +19,8 @@ import type {
   LimiterStatus,
   Middleware,
   MiddlewareOptions,
+  PolicyEvent,
+  TenantOverride,
 } from './types.ts'
 
 /** Makes a request handler; it is given, because requests are above limiters. */
@@ -23,12 +28,17 @@ export type Mount = (options: MiddlewareOptions | undefined) => Middleware
 
 export class InProcessLimiter implements Limiter {
   private closed = false
+  private readonly amendments: Amendments
 
   constructor(
     private readonly gate: Gate,
     private readonly mount: Mount,
     private readonly events: EventEmitter,
-  ) {}
+    /** What an override takes that it leaves out. */
+    private readonly defaults: Grant,
+  ) {
+    this.amendments = new Amendments(gate)
+  }
 
   middleware(options?: MiddlewareOptions): Middleware {
     this.open()
@@ -72,12 +82,29 @@ export class InProcessLimiter implements Limiter {
     return this.decided(this.gate.reset(named(tenant)), tenant, 0)
   }
 
+  async upsertTenant(tenant: string, quota: TenantOverride): Promise<void> {
+    this.open()
+    const issues: ConfigIssue[] = []
+    const grant = { ...this.defaults }
+    new QuotaReader(this.defaults, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
+    if (issues.length > 0) throw new TollgateConfigError(issues)
+    await this.amendments.amend(this.nameable(tenant), grant)
+    this.announce()
+  }
+
+  async removeTenant(tenant: string): Promise<boolean> {
+    this.open()
+    const wasNamed = await this.amendments.amend(this.nameable(tenant), undefined)
+    if (wasNamed) this.announce()
+    return wasNamed
+  }
+
   status(): LimiterStatus {
     this.open()
-    const { policyHash, tenants, limits, keys, slots, bytes, overflowed } = this.gate.stats()
+    const { revision, policyHash, tenants, limits, keys, slots, bytes, overflowed } = this.gate.stats()
     return {
-      policy: { revision: 1, hash: policyHash, tenants, rules: 1, limits },
-      instances: [{ host: hostname(), pid: process.pid, revision: 1 }],
+      policy: { revision, hash: policyHash, tenants, rules: 1, limits },
+      instances: [{ host: hostname(), pid: process.pid, revision }],
       backends: [],
       rollout: null,
       keys: { held: keys, slots, bytes, overflowed },
@@ -101,6 +128,18 @@ export class InProcessLimiter implements Limiter {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** @throws {@link TollgateInputError} */
+  private nameable(tenant: string): string {
+    if (typeof tenant === 'string' && isTenantName(tenant)) return tenant
+    throw this.gate.failure(Outcome.invalidTenant, tenant, 0)
+  }
+
+  private announce(): void {
+    if (this.closed) return
+    const { revision, hash } = this.status().policy
+    this.events.emit('policy', { kind: 'amended', revision, hash } satisfies PolicyEvent)
   }
 
   private open(): void {

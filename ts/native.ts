@@ -21,7 +21,8 @@ export const Outcome = {
 export const Slot = {
   cost: 0,
   now: 1,
-  limit: 2,
+  /** The quota of the limit that applied; Infinity without one. */
+  quota: 2,
   capacity: 3,
   remaining: 4,
   resetMs: 5,
@@ -30,14 +31,8 @@ export const Slot = {
   outcome: 7,
   /** The number of the limiter that one of those two is called for. */
   limiter: 8,
+  windowMs: 9,
 } as const
-
-/** A limit as it was declared: without one, `quota` is Infinity; one that admits nothing has a quota of 0. */
-export interface LimitRow {
-  quota: number
-  burst: number
-  windowMs: number
-}
 
 /** A policy while it is read into the addon. */
 export interface NativePolicyDraft {
@@ -59,12 +54,20 @@ export interface NativeGate {
   penalize(name: string, anonymous: boolean, tokens: number): number
   block(name: string, anonymous: boolean, durationMs: number): number
   reset(name: string, anonymous: boolean): number
-  limitAt(index: number): LimitRow
+  /** Gives tenants limits, and takes others' away; resolves, once that is in force, to which of those had one. */
+  amend(
+    names: string[],
+    quotas: Float64Array,
+    bursts: Float64Array,
+    windowsMs: Float64Array,
+    removed: string[],
+  ): Promise<boolean[]>
   stats(): {
     keys: number
     slots: number
     bytes: number
     overflowed: number
+    revision: number
     tenants: number
     limits: number
     policyHash: string
@@ -119,7 +122,7 @@ export function addon(): Addon {
 
 /** Numbers that JavaScript and the addon leave for each other, by {@link Slot}. */
 // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
-export const answer = new Float64Array(new ArrayBuffer(9 * Float64Array.BYTES_PER_ELEMENT))
+export const answer = new Float64Array(new ArrayBuffer(10 * Float64Array.BYTES_PER_ELEMENT))
 answer[Slot.cost] = 1
 answer[Slot.now] = NaN
 

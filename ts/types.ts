@@ -252,7 +252,7 @@ export interface ConsumeOptions {
 /** What a limiter is doing. */
 export interface LimiterStatus {
   policy: {
-    /** The number of the policy: 1, the one that the limiter started with. */
+    /** The number of the policy: 1 is the one that the limiter started with; each change of tenants makes the next. */
     revision: number
     /** SHA-256 of its content: equal policies have equal hashes. */
     hash: string
@@ -291,11 +291,21 @@ export interface AlertEvent {
   error: unknown
 }
 
-/** Events of a limiter, by name. `rollout` and `policy` are reserved; this version does not emit them. */
+/** The policy in force has changed. */
+export interface PolicyEvent {
+  /** `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter. */
+  kind: 'amended'
+  /** The number of the policy now. */
+  revision: number
+  /** SHA-256 of its content. */
+  hash: string
+}
+
+/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
 export interface LimiterEvents {
   alert: AlertEvent
   rollout: { kind: string }
-  policy: { kind: string }
+  policy: PolicyEvent
 }
 
 /**
@@ -332,6 +342,20 @@ export interface Limiter extends AsyncDisposable {
   block(tenant: string, duration: Duration): Decision
   /** Fills a tenant's bucket and lifts its block. */
   reset(tenant: string): Decision
+  /**
+   * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
+   * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
+   * stops at empty. What is left out of `quota` comes from the policy's defaults. Changes that come together are made
+   * together.
+   *
+   * Limiters that join the namespace later name the policy that it began with; they get these changes too.
+   * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.
+   * @example
+   * await limiter.upsertTenant('acme', { quota: 500, burst: 50 })
+   */
+  upsertTenant(tenant: string, quota: TenantOverride): Promise<void>
+  /** Takes a tenant's own quota away, so that it has the default one; resolves to whether it had one of its own. */
+  removeTenant(tenant: string): Promise<boolean>
   /** What the limiter is doing. */
   status(): LimiterStatus
   /** Calls a listener at each event of a name. */

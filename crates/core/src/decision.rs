@@ -27,8 +27,10 @@ pub enum Outcome {
 pub struct Decision {
     /// Allow or deny, and why.
     pub outcome: Outcome,
-    /// Which of the policy's limits applied.
-    pub limit: u32,
+    /// The limit that applied: tokens granted per window; `u64::MAX` without a limit.
+    pub quota: u64,
+    /// The time in which the quota is refilled; zero where nothing is.
+    pub window: Nanos,
     /// Tokens in a full bucket: `quota + burst`.
     pub capacity: u64,
     /// Whole tokens left after this decision.
@@ -46,10 +48,11 @@ impl Decision {
         matches!(self.outcome, Outcome::Ok | Outcome::Unlimited)
     }
 
-    pub(crate) const fn unlimited(limit: u32) -> Self {
+    pub(crate) const fn unlimited() -> Self {
         Self {
             outcome: Outcome::Unlimited,
-            limit,
+            quota: u64::MAX,
+            window: Nanos::ZERO,
             capacity: u64::MAX,
             remaining: u64::MAX,
             reset: Nanos::ZERO,
@@ -57,7 +60,15 @@ impl Decision {
         }
     }
 
-    pub(crate) const fn never(outcome: Outcome, limit: u32) -> Self {
-        Self { outcome, limit, capacity: 0, remaining: 0, reset: Nanos::ZERO, retry: None }
+    pub(crate) const fn never(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            quota: 0,
+            window: Nanos::ZERO,
+            capacity: 0,
+            remaining: 0,
+            reset: Nanos::ZERO,
+            retry: None,
+        }
     }
 }

@@ -61,6 +61,8 @@ pub struct Stats {
     pub bytes: usize,
     /// Decisions that were made by an overflow bucket.
     pub overflowed: u64,
+    /// How many policies there have been: 1, and one more for each change.
+    pub revision: u64,
 }
 
 /// One namespace's buckets.
@@ -71,8 +73,12 @@ pub struct Engine {
     pub(crate) pool_unknown: Key,
     pub(crate) pool_anonymous: Key,
     capacity: Capacity,
+    /// The policy that it began with.
+    declared: Arc<Policy>,
     /// Held while the policy is being changed; never to decide.
     changing: Mutex<()>,
+    /// How many policies there have been.
+    revision: AtomicU64,
     /// The oldest table that is not settled. A table is hung on it and on no other, so at most two hold buckets.
     root: ArcSwap<Table>,
     /// Settled tables that some thread may still hold.
@@ -97,7 +103,9 @@ impl Engine {
             hasher,
             blocks: Blocks::default(),
             capacity,
+            declared: Arc::clone(&policy),
             changing: Mutex::default(),
+            revision: AtomicU64::new(1),
             root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)?),
             stale: Mutex::default(),
             retired: Mutex::default(),
@@ -148,7 +156,14 @@ impl Engine {
             }
         }
         self.finish_moves(now);
+        self.revision.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The policy that it began with, whatever has been amended since.
+    #[must_use]
+    pub fn declared(&self) -> &Policy {
+        &self.declared
     }
 
     /// How much it may remember.
@@ -169,6 +184,7 @@ impl Engine {
             slots: newest.slots.len(),
             bytes: bytes(&table) + next.as_deref().map_or(0, bytes),
             overflowed: self.overflowed.load(Ordering::Relaxed),
+            revision: self.revision.load(Ordering::Relaxed),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::policy::Standing;
 use crate::slot::{Meta, Slot};
 use crate::sync::Ordering;
 use crate::table::{REBASE_AFTER, Table};
-use crate::{Decision, Engine, Key, Limit, Nanos, Outcome, Policy, Subject};
+use crate::{Decision, Engine, Key, Limit, Nanos, Outcome, Subject};
 
 /// One thread's way into an engine.
 #[derive(Debug)]
@@ -123,16 +123,16 @@ impl Gate {
             let (limit, named) = match table.policy.standing(subject, key) {
                 Standing::Named(limit) => (limit, true),
                 Standing::Pooled(limit) => (limit, false),
-                Standing::Refused => return Decision::never(Outcome::Unknown, Policy::DEFAULT),
+                Standing::Refused => return Decision::never(Outcome::Unknown),
             };
             let gcra = match table.policy.limit(limit) {
                 Some(Limit::TokenBucket(gcra)) => *gcra,
-                Some(Limit::Unlimited) => return self.unlimited(key, limit, operation, now),
-                Some(Limit::Nothing) | None => return Decision::never(Outcome::Denied, limit),
+                Some(Limit::Unlimited) => return self.unlimited(key, operation, now),
+                Some(Limit::Nothing) | None => return Decision::never(Outcome::Denied),
             };
             match operation {
-                Operation::Peek(cost) => return peeked(&gcra, limit, Ticks(0), Ticks(0), cost),
-                Operation::Give(_) | Operation::Reset => return peeked(&gcra, limit, Ticks(0), Ticks(0), 0),
+                Operation::Peek(cost) => return peeked(&gcra, Ticks(0), Ticks(0), cost),
+                Operation::Give(_) | Operation::Reset => return peeked(&gcra, Ticks(0), Ticks(0), 0),
                 Operation::Consume(_) | Operation::Take(_) | Operation::Block(_) => {}
             }
             // What the service itself says of a key is remembered, cap or no cap.
@@ -160,17 +160,20 @@ impl Gate {
     }
 
     /// Without a limit there is no bucket, and so no flag to say that there is a block: the list itself is asked.
-    fn unlimited(&self, key: Key, limit: u32, operation: Operation, now: Nanos) -> Decision {
+    fn unlimited(&self, key: Key, operation: Operation, now: Nanos) -> Decision {
         match operation {
             Operation::Block(time) => self.engine.blocks.set(key, now + time),
             Operation::Reset => self.engine.blocks.lift(key),
             Operation::Consume(_) | Operation::Peek(_) | Operation::Give(_) | Operation::Take(_) => {}
         }
         match self.engine.block_left(key, now) {
-            Some(left) => {
-                Decision { reset: left, retry: Some(left), ..Decision::never(Outcome::Blocked, limit) }
-            }
-            None => Decision::unlimited(limit),
+            Some(left) => Decision {
+                reset: left,
+                retry: Some(left),
+                quota: u64::MAX,
+                ..Decision::never(Outcome::Blocked)
+            },
+            None => Decision::unlimited(),
         }
     }
 
@@ -193,7 +196,7 @@ impl Gate {
                 Place::Absent(table) => match Engine::admit_named(&table, shared, limit) {
                     Some(index) => (table, index),
                     // Not a slot is left, not even the ones set aside: strict.
-                    None if table.next().is_none() => return Decision::never(Outcome::Overflow, limit),
+                    None if table.next().is_none() => return Decision::never(Outcome::Overflow),
                     None => continue,
                 },
             };
@@ -220,7 +223,7 @@ impl Gate {
         let slot = table.slots.get(index)?;
         let meta = slot.meta().or_else(|| self.describe(table, slot, subject, key))?;
         let Some(gcra) = table.limit_of(meta) else {
-            return Some(Decision::never(Outcome::Denied, meta.limit()));
+            return Some(Decision::never(Outcome::Denied));
         };
         let instant = gcra.instant(table.instant(now));
         let bucket = slot.bucket();
@@ -228,18 +231,18 @@ impl Gate {
             Operation::Consume(cost) => loop {
                 match bucket.charge(gcra, instant, cost) {
                     Charge::Blocked => match self.engine.block_left(key, now) {
-                        Some(left) => return Some(blocked(gcra, meta.limit(), left)),
+                        Some(left) => return Some(blocked(gcra, left)),
                         None => bucket.flag(false)?,
                     },
-                    charge => return charged(charge, gcra, meta, instant),
+                    charge => return charged(charge, gcra, instant),
                 }
             },
             Operation::Peek(cost) => {
                 let word = bucket.read()?;
                 if let Some(left) = word.blocked().then(|| self.engine.block_left(key, now)).flatten() {
-                    return Some(blocked(gcra, meta.limit(), left));
+                    return Some(blocked(gcra, left));
                 }
-                return Some(peeked(gcra, meta.limit(), word.tat(), instant, cost));
+                return Some(peeked(gcra, word.tat(), instant, cost));
             }
             Operation::Give(tokens) => bucket.adjust(|tat| gcra.give(tat, instant, tokens))?,
             Operation::Take(tokens) => bucket.adjust(|tat| gcra.take(tat, instant, tokens))?,
@@ -251,10 +254,10 @@ impl Gate {
                 // The list first: who sees the flag finds the block.
                 self.engine.blocks.set(key, now + time);
                 bucket.flag(true)?;
-                return Some(blocked(gcra, meta.limit(), time));
+                return Some(blocked(gcra, time));
             }
         };
-        Some(peeked(gcra, meta.limit(), tat, instant, 0))
+        Some(peeked(gcra, tat, instant, 0))
     }
 
     /// Says of a slot what the policy says of its key, for a writer that was suspended before it did.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::bucket::{Frozen, Word};
 use crate::gcra::Ticks;
+use crate::policy::Standing;
 use crate::slot::{Meta, Slot};
 use crate::sync::Ordering;
 use crate::table::{Search, Table};
@@ -128,15 +129,19 @@ impl Table {
         if pool == Some(self.policy.pool(Subject::Anonymous)) {
             return Some((Policy::DEFAULT, pool));
         }
-        if let Some(limit) = next.policy.named(key) {
-            return Some((limit, None));
+        if key == self.policy.overflow(Subject::Anonymous) {
+            return Some((Policy::DEFAULT, None));
         }
-        if self.policy.named(key).is_some() {
-            return Some((Policy::DEFAULT, Some(next.policy.pool(Subject::Tenant))));
+        match next.policy.standing(Subject::Tenant, key) {
+            Standing::Named(limit) => Some((limit, None)),
+            Standing::Refused => None,
+            Standing::Pooled(limit) if self.policy.named(key).is_some() => {
+                Some((limit, Some(next.policy.pool(Subject::Tenant))))
+            }
+            // A tenant that was not named before either, or the bucket that such tenants share. What shares the bucket
+            // of another limit is called otherwise there.
+            Standing::Pooled(limit) => (meta.limit() == Policy::DEFAULT).then_some((limit, pool)),
         }
-        // A tenant that was not named before either, or the bucket that such tenants share. What shares the bucket of
-        // another limit is called otherwise there.
-        (meta.limit() == Policy::DEFAULT).then_some((Policy::DEFAULT, pool))
     }
 
     /// The slot of a key that owns others, written now if it was not there.

@@ -2,7 +2,7 @@
 
 use crate::bucket::Charge;
 use crate::gcra::Ticks;
-use crate::slot::{Meta, Slot};
+use crate::slot::Slot;
 use crate::table::{REBASE_AFTER, Table};
 use crate::{Decision, Gcra, Nanos, Outcome};
 
@@ -27,11 +27,11 @@ pub(crate) fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option
     let meta = slot.meta()?;
     let gcra = table.limit_of(meta)?;
     let instant = gcra.instant(since);
-    charged(slot.bucket().charge(gcra, instant, cost), gcra, meta, instant)
+    charged(slot.bucket().charge(gcra, instant, cost), gcra, instant)
 }
 
 #[inline]
-pub(crate) fn charged(charge: Charge, gcra: &Gcra, meta: Meta, now: Ticks) -> Option<Decision> {
+pub(crate) fn charged(charge: Charge, gcra: &Gcra, now: Ticks) -> Option<Decision> {
     let (outcome, tat, retry) = match charge {
         Charge::Admitted(tat) => (Outcome::Ok, tat, Some(Nanos::ZERO)),
         Charge::Refused(tat, wait) => (Outcome::Quota, tat, wait.map(|wait| gcra.span(wait))),
@@ -39,7 +39,8 @@ pub(crate) fn charged(charge: Charge, gcra: &Gcra, meta: Meta, now: Ticks) -> Op
     };
     Some(Decision {
         outcome,
-        limit: meta.limit(),
+        quota: gcra.quota(),
+        window: gcra.window(),
         capacity: gcra.capacity(),
         remaining: gcra.remaining(tat, now),
         reset: gcra.until_full(tat, now),
@@ -48,14 +49,15 @@ pub(crate) fn charged(charge: Charge, gcra: &Gcra, meta: Meta, now: Ticks) -> Op
 }
 
 /// The state of a bucket, and whether it would admit `cost`.
-pub(crate) fn peeked(gcra: &Gcra, limit: u32, tat: Ticks, now: Ticks, cost: u64) -> Decision {
+pub(crate) fn peeked(gcra: &Gcra, tat: Ticks, now: Ticks, cost: u64) -> Decision {
     let (outcome, retry) = match gcra.admit(tat, now, cost) {
         Ok(_) => (Outcome::Ok, Some(Nanos::ZERO)),
         Err(wait) => (Outcome::Quota, wait.map(|wait| gcra.span(wait))),
     };
     Decision {
         outcome,
-        limit,
+        quota: gcra.quota(),
+        window: gcra.window(),
         capacity: gcra.capacity(),
         remaining: gcra.remaining(tat, now),
         reset: gcra.until_full(tat, now),
@@ -63,10 +65,11 @@ pub(crate) fn peeked(gcra: &Gcra, limit: u32, tat: Ticks, now: Ticks, cost: u64)
     }
 }
 
-pub(crate) fn blocked(gcra: &Gcra, limit: u32, left: Nanos) -> Decision {
+pub(crate) fn blocked(gcra: &Gcra, left: Nanos) -> Decision {
     Decision {
         outcome: Outcome::Blocked,
-        limit,
+        quota: gcra.quota(),
+        window: gcra.window(),
         capacity: gcra.capacity(),
         remaining: 0,
         reset: left,

@@ -315,6 +315,11 @@ impl Policy {
         self.content.hasher.pool(subject)
     }
 
+    /// The key of the bucket that such subjects share past their share.
+    pub(crate) fn overflow(&self, subject: Subject) -> Key {
+        self.content.hasher.overflow(self.pool(subject), Self::DEFAULT)
+    }
+
     pub(crate) fn standing(&self, subject: Subject, key: Key) -> Standing {
         match (subject, self.named(key)) {
             (Subject::Tenant, Some(limit)) => Standing::Named(limit),

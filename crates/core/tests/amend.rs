@@ -96,6 +96,21 @@ fn a_tenant_that_is_named_or_removed_keeps_what_it_spent() {
 }
 
 #[test]
+fn a_tenant_that_is_removed_is_refused_where_the_policy_refuses_whom_it_does_not_name() {
+    let hasher = KeyHasher::with_secret(3, 5);
+    let mut draft = PolicyDraft::new(hasher, tokens(60, 0), UnknownTenant::Refuse).unwrap();
+    draft.tenant("acme", tokens(30, 0)).unwrap();
+    let capacity = Capacity { max_keys: 1024, key_share: 1.0 };
+    let engine = Arc::new(Engine::new(hasher, Arc::new(draft.finish()), capacity, Nanos::ZERO).unwrap());
+    let mut gate = engine.gate();
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Ok);
+    assert!(gate.consume(Subject::Anonymous, b"10.0.0.1", 7, Nanos::ZERO).allowed());
+    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
+    assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Unknown);
+    assert_eq!(gate.peek(Subject::Anonymous, b"10.0.0.1", 0, Nanos::ZERO).remaining, 53);
+}
+
+#[test]
 fn other_limits_than_tokens_apply_at_once() {
     let engine = engine();
     let mut gate = engine.gate();
