@@ -83,8 +83,14 @@ interface PolicyDefinition {
     window?: Duration | undefined;
     /** Tokens on top of the quota that a full bucket holds: a whole number. Default: 20. */
     burstAllowance?: number | undefined;
-    /** Tenants with quotas of their own, or a function that loads them once, at the start. Default: none. */
+    /** Tenants with quotas of their own, or a function that loads them: at the start, and every `tenantRefresh`. Default: none. */
     tenantOverrides?: TenantOverrides | (() => TenantOverrides | Promise<TenantOverrides>) | undefined;
+    /**
+     * How often the function of `tenantOverrides` is called again, from the end of one call to the start of the next: 1 s to 24
+     * days. What it gives replaces all overrides, {@link Limiter.upsertTenant}'s among them; what tenants have spent stays spent.
+     * If it fails, the last overrides stay in force, and there is an alert. Default: never.
+     */
+    tenantRefresh?: Duration | undefined;
 }
 /**
  * Names the tenant of a request. Without one (`undefined`, `null`, or what is not a tenant name: empty, longer than
@@ -263,17 +269,23 @@ interface LimiterStatus {
 }
 /** Something that a person should look at. */
 interface AlertEvent {
-    /** `'callback-failed'`: a callback of the service threw where no request can carry the error. */
-    kind: 'callback-failed';
+    /**
+     * - `'callback-failed'`: a callback of the service threw where no request can carry the error.
+     * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
+     */
+    kind: 'callback-failed' | 'tenant-refresh-failed';
     /** The option that holds the callback. */
     option: string;
-    /** What it threw. */
+    /** What it threw, or what was wrong with what it gave. */
     error: unknown;
 }
 /** The policy in force has changed. */
 interface PolicyEvent {
-    /** `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter. */
-    kind: 'amended';
+    /**
+     * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
+     * - `'refreshed'`: its tenants were loaded again, and are others.
+     */
+    kind: 'amended' | 'refreshed';
     /** The number of the policy now. */
     revision: number;
     /** SHA-256 of its content. */

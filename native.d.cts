@@ -16,7 +16,7 @@ export declare class Channel {
 }
 
 export declare class Gate {
-  constructor(channel: Channel, namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number)
+  constructor(channel: Channel, namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number, refreshes: boolean)
   /** Its number among the limiters of its environment. */
   get id(): number
   peek(name: string, anonymous: boolean): number
@@ -29,6 +29,8 @@ export declare class Gate {
    * one. Columns as in [`PolicyDraft::add_tenants`].
    */
   amend(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, removed: Array<string>): Promise<boolean[]>
+  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
+  replace(draft: PolicyDraft): Promise<boolean>
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void

@@ -32,7 +32,7 @@ export async function sweeping(rounds: number, count: number): Promise<Sweeping>
   answer[0] = 1
   answer[1] = NaN
   const channel = new native.Channel(answer)
-  const gate = new native.Gate(channel, 'benchmark-sweep', draft, 2 * KEYS, 1)
+  const gate = new native.Gate(channel, 'benchmark-sweep', draft, 2 * KEYS, 1, false)
   answer[8] = gate.id
   const { consume } = channel.hot()
   for (const name of tenantNames(KEYS)) consume(name)

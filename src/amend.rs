@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use napi::{Env, Task};
+use tollgate_core::engine::AmendError;
 use tollgate_core::policy::Grant;
-use tollgate_core::{Engine, Nanos, PolicyDraft};
+use tollgate_core::{Engine, Nanos, Policy, PolicyDraft};
 
 /// One [`Engine::amend`].
 pub struct Amend {
@@ -28,8 +29,7 @@ impl Task for Amend {
 
     fn compute(&mut self) -> napi::Result<Vec<bool>> {
         let mut gone = Vec::new();
-        // A panic must not cross into libuv. The policy is swapped whole or not at all.
-        catch_unwind(AssertUnwindSafe(|| {
+        unwound(|| {
             self.engine.amend(
                 |draft| {
                     gone = self.remove(draft);
@@ -37,13 +37,39 @@ impl Task for Amend {
                 },
                 self.now,
             )
-        }))
-        .map_err(|_panic| napi::Error::from_reason("a change of the policy panicked; please report this"))?
-        .map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        })?;
         Ok(gone)
     }
 
     fn resolve(&mut self, _env: Env, gone: Vec<bool>) -> napi::Result<Vec<bool>> {
         Ok(gone)
     }
+}
+
+/// One [`Engine::replace`].
+pub struct Replace {
+    pub engine: Arc<Engine>,
+    pub policy: Option<Policy>,
+    pub now: Nanos,
+}
+
+impl Task for Replace {
+    type Output = bool;
+    type JsValue = bool;
+
+    fn compute(&mut self) -> napi::Result<bool> {
+        let Some(policy) = self.policy.take() else { return Ok(false) };
+        unwound(|| self.engine.replace(policy, self.now))
+    }
+
+    fn resolve(&mut self, _env: Env, changed: bool) -> napi::Result<bool> {
+        Ok(changed)
+    }
+}
+
+/// A panic must not cross into libuv. A policy is swapped whole or not at all.
+fn unwound<T>(change: impl FnOnce() -> Result<T, AmendError>) -> napi::Result<T> {
+    catch_unwind(AssertUnwindSafe(change))
+        .map_err(|_panic| napi::Error::from_reason("a change of the policy panicked; please report this"))?
+        .map_err(|error| napi::Error::from_reason(error.to_string()))
 }

@@ -9,7 +9,7 @@ use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
 use napi_derive::napi;
 use tollgate_core::{Capacity, Decision, Engine, Nanos, Subject};
 
-use crate::amend::Amend;
+use crate::amend::{Amend, Replace};
 use crate::answer::{CLOSED, INVALID_COST, tokens};
 use crate::channel::{Channel, Sessions};
 use crate::draft::{PolicyDraft, rows};
@@ -48,13 +48,15 @@ impl Gate {
         draft: &mut PolicyDraft,
         max_keys: u32,
         key_share: f64,
+        refreshes: bool,
     ) -> Result<Self> {
         if !(key_share > 0.0 && key_share <= 1.0) {
             return Err(config(format!("keyShare: {key_share}; accepted is above 0, at most 1")));
         }
         let mut sessions = channel.sessions.borrow_mut();
         let capacity = Capacity { max_keys, key_share };
-        let engine = namespace::enter(&namespace, draft.finish()?, capacity, sessions.answer.now())?;
+        let engine =
+            namespace::enter(&namespace, draft.finish()?, capacity, refreshes, sessions.answer.now())?;
         let id = sessions.enter(engine.gate());
         Ok(Self { sessions: Rc::clone(&channel.sessions), id })
     }
@@ -109,6 +111,13 @@ impl Gate {
         let rows = rows(names, &quotas, &bursts, &windows_ms)?;
         let now = self.sessions.borrow().answer.now();
         Ok(AsyncTask::new(Amend { engine: self.engine()?, rows, removed, now }))
+    }
+
+    /// Replaces the policy; resolves, once it is in force, to whether it is another one.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn replace(&self, draft: &mut PolicyDraft) -> Result<AsyncTask<Replace>> {
+        let now = self.sessions.borrow().answer.now();
+        Ok(AsyncTask::new(Replace { engine: self.engine()?, policy: Some(draft.finish()?), now }))
     }
 
     #[napi(catch_unwind)]

@@ -16,11 +16,18 @@ pub fn hasher() -> KeyHasher {
     *HASHER.get_or_init(KeyHasher::random)
 }
 
-/// The engine of a namespace, made now if this is the first to ask for it.
+/// The engine of a namespace, made now if this is the first to ask for it. Who `refreshes` its tenants may come with others
+/// than those in force, and has the latter until it does.
 ///
 /// # Errors
 /// The namespace is in use with another policy or another capacity.
-pub fn enter(namespace: &str, policy: Policy, capacity: Capacity, now: Nanos) -> Result<Arc<Engine>> {
+pub fn enter(
+    namespace: &str,
+    policy: Policy,
+    capacity: Capacity,
+    refreshes: bool,
+    now: Nanos,
+) -> Result<Arc<Engine>> {
     let mut engines = ENGINES.lock();
     if let Some(engine) = engines.get(namespace).and_then(Weak::upgrade) {
         let conflict = |what: &str| {
@@ -32,7 +39,8 @@ pub fn enter(namespace: &str, policy: Policy, capacity: Capacity, now: Nanos) ->
                 ),
             )
         };
-        if engine.declared().hash() != policy.hash() {
+        let declared = engine.declared();
+        if declared.hash() != policy.hash() && !(refreshes && declared.has_defaults_of(&policy)) {
             return Err(conflict("policy"));
         }
         if engine.capacity() != capacity {

@@ -5,8 +5,9 @@ import { clientKeyReader } from './client-ip.ts'
 import { Gate } from './gate.ts'
 import { InProcessLimiter } from './limiter.ts'
 import { mount, type RequestReading } from './middleware.ts'
-import { addon } from './native.ts'
+import { addon, type NativePolicyDraft } from './native.ts'
 import { resolveMiddlewareOptions, resolveOptions } from './options.ts'
+import { refreshing } from './tenant-refresh.ts'
 import { tenantResolver } from './tenant-strategy.ts'
 import { addTenants } from './tenants.ts'
 import type { AlertEvent, Limiter, RateLimitPolicyOptions } from './types.ts'
@@ -28,11 +29,14 @@ import type { AlertEvent, Limiter, RateLimitPolicyOptions } from './types.ts'
  */
 export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {}): Promise<Limiter> {
   const settings = resolveOptions(options)
-  const { grant } = settings
-  const rejectUnknown = settings.unknownTenant === 'reject'
-  const draft = new (addon().PolicyDraft)(grant.quota, grant.burst, grant.windowMs, rejectUnknown)
-  await addTenants(draft, settings.tenantOverrides, grant)
-  const gate = new Gate(draft, settings)
+  const { grant, tenantOverrides, tenantRefresh } = settings
+  const load = async (): Promise<NativePolicyDraft> => {
+    const rejectUnknown = settings.unknownTenant === 'reject'
+    const draft = new (addon().PolicyDraft)(grant.quota, grant.burst, grant.windowMs, rejectUnknown)
+    await addTenants(draft, tenantOverrides, grant)
+    return draft
+  }
+  const gate = new Gate(await load(), { ...settings, refreshes: tenantRefresh !== undefined })
   const events = new EventEmitter()
   const clientKey = clientKeyReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
@@ -43,10 +47,18 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
       events.emit('alert', { kind: 'callback-failed', option, error } satisfies AlertEvent)
     },
   }
-  return new InProcessLimiter(
+  const limiter = new InProcessLimiter(
     gate,
     (given) => mount(gate, reading, resolveMiddlewareOptions(given ?? {})),
     events,
     grant,
   )
+  if (tenantRefresh !== undefined) {
+    const reload = async (): Promise<void> => limiter.replacePolicy(await load())
+    limiter.beforeClose = refreshing(tenantRefresh, reload, (error) => {
+      const option = 'policyDefinition.tenantOverrides'
+      events.emit('alert', { kind: 'tenant-refresh-failed', option, error } satisfies AlertEvent)
+    })
+  }
+  return limiter
 }

@@ -33,6 +33,8 @@ export interface GateSettings {
   maxKeys: number
   keyShare: number
   clock?: (() => number) | undefined
+  /** Are its tenants loaded again and again? */
+  refreshes: boolean
 }
 
 export class Gate {
@@ -44,11 +46,11 @@ export class Gate {
   /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
   constructor(draft: NativePolicyDraft, settings: GateSettings) {
     this.clock = settings.clock
-    const { namespace, maxKeys, keyShare } = settings
+    const { namespace, maxKeys, keyShare, refreshes } = settings
     const { channel: way, hot } = channel()
     this.tick()
     try {
-      this.native = new (addon().Gate)(way, namespace, draft, maxKeys, keyShare)
+      this.native = new (addon().Gate)(way, namespace, draft, maxKeys, keyShare, refreshes)
     } catch (error) {
       throw translated(error, 'namespace', printed(namespace))
     }
@@ -155,6 +157,12 @@ export class Gate {
       column(({ windowMs }) => windowMs),
       removed,
     )
+  }
+
+  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
+  replace(draft: NativePolicyDraft): Promise<boolean> {
+    this.tick()
+    return this.native.replace(draft)
   }
 
   stats(): ReturnType<NativeGate['stats']> {

@@ -6,7 +6,7 @@ import { ACCEPTED_BLOCK, milliseconds } from './duration.ts'
 import { Amendments } from './amendments.ts'
 import { TollgateClosedError, TollgateConfigError, TollgateInputError, type ConfigIssue } from './errors.ts'
 import type { Gate } from './gate.ts'
-import { Outcome } from './native.ts'
+import { Outcome, type NativePolicyDraft } from './native.ts'
 import { printed } from './printed.ts'
 import { QuotaReader, type Grant } from './quota.ts'
 import { isTenantName } from './tenant-name.ts'
@@ -27,6 +27,8 @@ import type {
 export type Mount = (options: MiddlewareOptions | undefined) => Middleware
 
 export class InProcessLimiter implements Limiter {
+  /** Called once, when it is closed. */
+  beforeClose: () => void = () => undefined
   private closed = false
   private readonly amendments: Amendments
 
@@ -89,14 +91,20 @@ export class InProcessLimiter implements Limiter {
     new QuotaReader(this.defaults, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
     if (issues.length > 0) throw new TollgateConfigError(issues)
     await this.amendments.amend(this.nameable(tenant), grant)
-    this.announce()
+    this.announce('amended')
   }
 
   async removeTenant(tenant: string): Promise<boolean> {
     this.open()
     const wasNamed = await this.amendments.amend(this.nameable(tenant), undefined)
-    if (wasNamed) this.announce()
+    if (wasNamed) this.announce('amended')
     return wasNamed
+  }
+
+  /** Puts another policy in force. */
+  async replacePolicy(draft: NativePolicyDraft): Promise<void> {
+    if (this.closed) return
+    if (await this.gate.replace(draft)) this.announce('refreshed')
   }
 
   status(): LimiterStatus {
@@ -122,7 +130,9 @@ export class InProcessLimiter implements Limiter {
   }
 
   async close(): Promise<void> {
+    if (this.closed) return
     this.closed = true
+    this.beforeClose()
     this.gate.close()
   }
 
@@ -136,10 +146,10 @@ export class InProcessLimiter implements Limiter {
     throw this.gate.failure(Outcome.invalidTenant, tenant, 0)
   }
 
-  private announce(): void {
+  private announce(kind: PolicyEvent['kind']): void {
     if (this.closed) return
     const { revision, hash } = this.status().policy
-    this.events.emit('policy', { kind: 'amended', revision, hash } satisfies PolicyEvent)
+    this.events.emit('policy', { kind, revision, hash } satisfies PolicyEvent)
   }
 
   private open(): void {

@@ -72,6 +72,8 @@ export interface NativeGate {
     limits: number
     policyHash: string
   }
+  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
+  replace(draft: NativePolicyDraft): Promise<boolean>
   sweep(): void
   close(): void
 }
@@ -94,6 +96,7 @@ interface Addon {
     draft: NativePolicyDraft,
     maxKeys: number,
     keyShare: number,
+    refreshes: boolean,
   ) => NativeGate
 }
 

@@ -10,7 +10,11 @@ import { nearest } from './suggestion.ts'
 type Checked = v.InferOutput<typeof optionsSchema>
 
 /** Options with nothing left out. */
-export type Settings = Omit<Checked, 'policyDefinition'> & { grant: Grant; tenantOverrides: unknown }
+export type Settings = Omit<Checked, 'policyDefinition'> & {
+  grant: Grant
+  tenantOverrides: unknown
+  tenantRefresh: number | undefined
+}
 
 /** Options of one mount with nothing left out. */
 export type MiddlewareSettings = v.InferOutput<typeof middlewareSchema>
@@ -18,7 +22,7 @@ export type MiddlewareSettings = v.InferOutput<typeof middlewareSchema>
 /** @throws {@link TollgateConfigError} with every fault found. */
 export function resolveOptions(options: unknown): Settings {
   const { policyDefinition, ...rest } = checked(optionsSchema, options, [])
-  const { defaultQuota, window, burstAllowance, tenantOverrides } = policyDefinition
+  const { defaultQuota, window, burstAllowance, tenantOverrides, tenantRefresh } = policyDefinition
   const grant = { quota: defaultQuota, burst: burstAllowance, windowMs: window }
   const fault = unenforceable(grant)
   if (fault !== undefined) {
@@ -36,7 +40,16 @@ export function resolveOptions(options: unknown): Settings {
     throw new TollgateConfigError([issue], 'TOLLGATE_BACKENDS_UNSUPPORTED')
   }
   if (rest.clock !== undefined) checkClock(rest.clock)
-  return { ...rest, grant, tenantOverrides }
+  if (tenantRefresh !== undefined && typeof tenantOverrides !== 'function') {
+    throw new TollgateConfigError([
+      {
+        path: 'policyDefinition.tenantRefresh',
+        given: printed(policyDefinition.tenantRefresh),
+        accepted: 'with a function as tenantOverrides, which is called again; or without',
+      },
+    ])
+  }
+  return { ...rest, grant, tenantOverrides, tenantRefresh }
 }
 
 /** @throws {@link TollgateConfigError} with every fault found. */

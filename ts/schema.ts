@@ -29,6 +29,20 @@ function callback<Callback>(accepted = 'a function') {
   return v.custom<Callback>((value) => typeof value === 'function', accepted)
 }
 
+/** How often tenants may be loaded again: what a timer can wait for. */
+const LEAST_REFRESH_MS = 1000
+const MOST_REFRESH_MS = 24 * 24 * 60 * 60 * 1000
+
+function refresh() {
+  return v.pipe(
+    duration(),
+    v.minValue(LEAST_REFRESH_MS, ACCEPTED_REFRESH),
+    v.maxValue(MOST_REFRESH_MS, ACCEPTED_REFRESH),
+  )
+}
+
+const ACCEPTED_REFRESH = "a time from '1s' to '24d'"
+
 function duration() {
   return v.pipe(
     v.custom<string | number>((value) => milliseconds(value) !== undefined, ACCEPTED_WINDOW),
@@ -106,6 +120,7 @@ const policyEntries = {
   burstAllowance: v.optional(whole(0, Number.MAX_SAFE_INTEGER, ACCEPTED_BURST), 20),
   // Checked row by row, where it is loaded: see tenants.ts.
   tenantOverrides: v.optional(v.unknown()),
+  tenantRefresh: v.optional(refresh()),
 }
 
 const NAMESPACE = 'a string of 1 to 256 characters'

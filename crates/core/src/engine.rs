@@ -144,12 +144,29 @@ impl Engine {
         let _changing = self.changing.lock();
         let mut draft = PolicyDraft::of(&self.policy());
         change(&mut draft)?;
-        let policy = Arc::new(draft.finish());
+        self.switch(&Arc::new(draft.finish()), now)?;
+        Ok(())
+    }
+
+    /// As [`Engine::amend`], to a policy that was made from the start; `false` if it is the one in force.
+    ///
+    /// # Errors
+    /// The system has no room for a table.
+    pub fn replace(&self, policy: Policy, now: Nanos) -> Result<bool, AmendError> {
+        let _changing = self.changing.lock();
+        if policy.hash() == self.policy().hash() {
+            return Ok(false);
+        }
+        self.switch(&Arc::new(policy), now)?;
+        Ok(true)
+    }
+
+    fn switch(&self, policy: &Arc<Policy>, now: Nanos) -> io::Result<()> {
         loop {
             self.finish_moves(now);
             let root = self.newest_settled();
             let slots = root.slots.len().max(with_room_for(policy.tenants()));
-            let next = Table::new(slots, now.max(root.epoch), Arc::clone(&policy), root.claimed())?;
+            let next = Table::new(slots, now.max(root.epoch), Arc::clone(policy), root.claimed())?;
             // Somebody else may have begun a move meanwhile; then this one comes after it.
             if Arc::ptr_eq(&self.root.load(), &root) && root.forward(Arc::new(next)) {
                 break;

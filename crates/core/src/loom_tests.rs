@@ -221,6 +221,26 @@ fn helpers_of_one_move_and_a_spender_agree() {
 }
 
 #[test]
+fn a_charge_during_a_change_of_policy_is_charged_once_under_one_of_them() {
+    let (before, after) = (policy(2), policy(4));
+    model(3, move || {
+        let old = table(2, &before);
+        let acme = key("acme");
+        assert!(spend(&old, acme));
+        let other = thread::spawn({
+            let (old, next) = (Arc::clone(&old), table(2, &after));
+            move || {
+                old.forward(next);
+                settle(&old);
+            }
+        });
+        assert!(spend(&old, acme));
+        other.join().unwrap();
+        assert_eq!(left(&old, acme), 2);
+    });
+}
+
+#[test]
 fn looking_ahead_finds_the_only_bucket_or_none() {
     let policy = policy(3);
     model(3, move || {

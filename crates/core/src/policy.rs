@@ -286,6 +286,12 @@ impl Policy {
         &self.hash
     }
 
+    /// Does it give tenants that neither names the same?
+    #[must_use]
+    pub fn has_defaults_of(&self, other: &Self) -> bool {
+        self.content.head.clone().finalize() == other.content.head.clone().finalize()
+    }
+
     /// Tenants named.
     #[must_use]
     pub fn tenants(&self) -> usize {

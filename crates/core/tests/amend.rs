@@ -134,6 +134,24 @@ fn a_block_outlives_a_change() {
 }
 
 #[test]
+fn a_policy_can_be_replaced_whole_and_by_its_like_is_left_alone() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    take(&mut gate, "acme", 10, Nanos::ZERO);
+    let policy = || {
+        let mut draft =
+            PolicyDraft::new(KeyHasher::with_secret(3, 5), tokens(60, 0), UnknownTenant::Default).unwrap();
+        draft.tenant("acme", tokens(100, 0)).unwrap();
+        draft.finish()
+    };
+    assert!(engine.replace(policy(), Nanos::ZERO).unwrap());
+    assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 90);
+    assert!(!engine.replace(policy(), Nanos::ZERO).unwrap());
+    assert_eq!(engine.stats().revision, 2);
+    assert!(engine.declared().has_defaults_of(&engine.policy()));
+}
+
+#[test]
 fn a_change_that_is_refused_changes_nothing() {
     let engine = engine();
     let before = engine.policy().hash().to_owned();
