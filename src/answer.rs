@@ -82,7 +82,7 @@ impl Answer {
 
     #[inline]
     fn numbers(&mut self) -> &mut [f64] {
-        // SAFETY: the array was made for this by ts/gate.ts, over a buffer of its own that it hands to nobody else; it
+        // SAFETY: the array was made for this by ts/native.ts, over a buffer of its own that it hands to nobody else; it
         // is read and written on this thread alone, and no JavaScript runs while this slice lives.
         #[expect(unsafe_code, reason = "a typed array's memory is JavaScript's")]
         unsafe {

@@ -40,7 +40,8 @@ pub fn enter(
             )
         };
         let declared = engine.declared();
-        if declared.hash() != policy.hash() && !(refreshes && declared.has_defaults_of(&policy)) {
+        if declared != policy.fingerprint() && !(refreshes && declared.has_defaults_of(policy.fingerprint()))
+        {
             return Err(conflict("policy"));
         }
         if engine.capacity() != capacity {

@@ -53,11 +53,6 @@ impl Word {
     pub(crate) fn moved(self, tat: Ticks) -> Self {
         Self(self.0 & !FROZEN).with_tat(tat)
     }
-
-    /// This word as it is in a table whose epoch is later by `shift`.
-    pub(crate) fn rebased(self, shift: Ticks) -> Self {
-        self.moved(Ticks(self.tat().0.saturating_sub(shift.0)))
-    }
 }
 
 /// What a charge came to.

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
 use crate::capacity::{Capacity, filling_at, with_room_for};
+use crate::policy::Fingerprint;
 use crate::slot::Meta;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
@@ -73,8 +74,8 @@ pub struct Engine {
     pub(crate) pool_unknown: Key,
     pub(crate) pool_anonymous: Key,
     capacity: Capacity,
-    /// The policy that it began with.
-    declared: Arc<Policy>,
+    /// Of the policy that it began with.
+    declared: Fingerprint,
     /// Held while the policy is being changed; never to decide.
     changing: Mutex<()>,
     /// How many policies there have been.
@@ -103,7 +104,7 @@ impl Engine {
             hasher,
             blocks: Blocks::default(),
             capacity,
-            declared: Arc::clone(&policy),
+            declared: policy.fingerprint().clone(),
             changing: Mutex::default(),
             revision: AtomicU64::new(1),
             root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)?),
@@ -154,7 +155,7 @@ impl Engine {
     /// The system has no room for a table.
     pub fn replace(&self, policy: Policy, now: Nanos) -> Result<bool, AmendError> {
         let _changing = self.changing.lock();
-        if policy.hash() == self.policy().hash() {
+        if policy.fingerprint() == self.policy().fingerprint() {
             return Ok(false);
         }
         self.switch(&Arc::new(policy), now)?;
@@ -177,9 +178,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The policy that it began with, whatever has been amended since.
+    /// The fingerprint of the policy that it began with, whatever has been amended since.
     #[must_use]
-    pub fn declared(&self) -> &Policy {
+    pub fn declared(&self) -> &Fingerprint {
         &self.declared
     }
 

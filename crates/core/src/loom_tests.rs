@@ -158,15 +158,18 @@ fn different_keys_written_at_once_both_stand() {
     });
 }
 
-#[test]
-fn a_charge_during_a_move_is_neither_lost_nor_repeated() {
-    let policy = policy(3);
+/// Spends `first` tokens, and one more while another thread moves the table to one under the policy `after`, which may be the
+/// same; `remaining` are left.
+fn spend_during_a_move(before: &Arc<Policy>, after: &Arc<Policy>, first: usize, remaining: u64) {
+    let (before, after) = (Arc::clone(before), Arc::clone(after));
     model(3, move || {
-        let old = table(2, &policy);
+        let old = table(2, &before);
         let acme = key("acme");
-        assert!(spend(&old, acme));
+        for _ in 0..first {
+            assert!(spend(&old, acme));
+        }
         let other = thread::spawn({
-            let (old, next) = (Arc::clone(&old), table(2, &policy));
+            let (old, next) = (Arc::clone(&old), table(2, &after));
             move || {
                 old.forward(next);
                 settle(&old);
@@ -174,27 +177,25 @@ fn a_charge_during_a_move_is_neither_lost_nor_repeated() {
         });
         assert!(spend(&old, acme));
         other.join().unwrap();
-        assert_eq!(left(&old, acme), 1);
+        assert_eq!(left(&old, acme), remaining);
     });
+}
+
+#[test]
+fn a_charge_during_a_move_is_neither_lost_nor_repeated() {
+    let policy = policy(3);
+    spend_during_a_move(&policy, &policy, 1, 1);
 }
 
 #[test]
 fn a_new_key_during_a_move_is_written_once() {
     let policy = policy(3);
-    model(3, move || {
-        let old = table(2, &policy);
-        let acme = key("acme");
-        let other = thread::spawn({
-            let (old, next) = (Arc::clone(&old), table(2, &policy));
-            move || {
-                old.forward(next);
-                settle(&old);
-            }
-        });
-        assert!(spend(&old, acme));
-        other.join().unwrap();
-        assert_eq!(left(&old, acme), 2);
-    });
+    spend_during_a_move(&policy, &policy, 0, 2);
+}
+
+#[test]
+fn a_charge_during_a_change_of_policy_is_charged_once_under_one_of_them() {
+    spend_during_a_move(&policy(2), &policy(4), 1, 2);
 }
 
 #[test]
@@ -217,26 +218,6 @@ fn helpers_of_one_move_and_a_spender_agree() {
         }
         assert_eq!(admitted, [true, false]);
         assert_eq!(left(&old, acme), 0);
-    });
-}
-
-#[test]
-fn a_charge_during_a_change_of_policy_is_charged_once_under_one_of_them() {
-    let (before, after) = (policy(2), policy(4));
-    model(3, move || {
-        let old = table(2, &before);
-        let acme = key("acme");
-        assert!(spend(&old, acme));
-        let other = thread::spawn({
-            let (old, next) = (Arc::clone(&old), table(2, &after));
-            move || {
-                old.forward(next);
-                settle(&old);
-            }
-        });
-        assert!(spend(&old, acme));
-        other.join().unwrap();
-        assert_eq!(left(&old, acme), 2);
     });
 }
 

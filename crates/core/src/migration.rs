@@ -8,9 +8,9 @@
 //!    there by a compare-and-swap from 0; then the old word becomes `MOVED`.
 //!
 //! Every step may be repeated by any number of helpers and suspended anywhere; a group of slots that a suspended helper
-//! has taken is settled again by whoever is done with the rest, so nobody waits for anybody. Nobody decides on a key in the next
-//! table before the key is settled here, because a search begins here and settles what it finds. And the next table
-//! is not itself forwarded before this one is settled whole, so a late helper finds its copy already made.
+//! has taken is settled again by whoever is done with the rest, so nobody waits for anybody. Nobody decides on a key in
+//! the next table before the key is settled here, because a search begins here and settles what it finds. And the next
+//! table is not itself forwarded before this one is settled whole, so a late helper finds its copy already made.
 
 use std::sync::Arc;
 
@@ -106,13 +106,14 @@ impl Table {
         if written && let Some(owner) = owner.and_then(|owner| next.slots.get(owner as usize)) {
             owner.count_key(u32::MAX);
         }
-        arrival.bucket().arrive(if self.changes_policy(next) {
-            let (here, there) = (self.instant(next.epoch), next.instant(next.epoch));
-            word.moved(gcra.carried(word.tat(), gcra.instant(here), to, to.instant(there)))
-        } else {
-            let shift = next.epoch.since(self.epoch).get().saturating_mul(gcra.instant(Nanos::new(1)).0);
-            word.rebased(Ticks(shift))
-        });
+        // First to the next table's count of time, then to its limit, at the instant where that count begins.
+        let start = next.instant(next.epoch);
+        let shift = next.epoch.since(self.epoch).get().saturating_mul(gcra.instant(Nanos::new(1)).0);
+        let mut tat = Ticks(word.tat().0.saturating_sub(shift));
+        if self.changes_policy(next) {
+            tat = gcra.carried(tat, gcra.instant(start), to, to.instant(start));
+        }
+        arrival.bucket().arrive(word.moved(tat));
     }
 
     /// The limit of a key in the next table, and the pool that it counts against; `None` if it has no meaning there.

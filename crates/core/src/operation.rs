@@ -37,15 +37,7 @@ pub(crate) fn charged(charge: Charge, gcra: &Gcra, now: Ticks) -> Option<Decisio
         Charge::Refused(tat, wait) => (Outcome::Quota, tat, wait.map(|wait| gcra.span(wait))),
         Charge::Blocked | Charge::Elsewhere => return None,
     };
-    Some(Decision {
-        outcome,
-        quota: gcra.quota(),
-        window: gcra.window(),
-        capacity: gcra.capacity(),
-        remaining: gcra.remaining(tat, now),
-        reset: gcra.until_full(tat, now),
-        retry,
-    })
+    Some(told(outcome, gcra, tat, now, retry))
 }
 
 /// The state of a bucket, and whether it would admit `cost`.
@@ -54,6 +46,12 @@ pub(crate) fn peeked(gcra: &Gcra, tat: Ticks, now: Ticks, cost: u64) -> Decision
         Ok(_) => (Outcome::Ok, Some(Nanos::ZERO)),
         Err(wait) => (Outcome::Quota, wait.map(|wait| gcra.span(wait))),
     };
+    told(outcome, gcra, tat, now, retry)
+}
+
+/// A decision, with what is to be said of a bucket that has this TAT.
+#[inline]
+fn told(outcome: Outcome, gcra: &Gcra, tat: Ticks, now: Ticks, retry: Option<Nanos>) -> Decision {
     Decision {
         outcome,
         quota: gcra.quota(),

@@ -225,7 +225,8 @@ impl PolicyDraft {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        Policy { content: self.content, hash }
+        let defaults = self.content.head.clone().finalize().into();
+        Policy { content: self.content, fingerprint: Fingerprint { hash, defaults } }
     }
 
     /// The index of a limit: equal limits share one.
@@ -273,7 +274,23 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub struct Policy {
     content: Content,
+    fingerprint: Fingerprint,
+}
+
+/// What tells policies apart, without what they say: two with the same fingerprint have the same content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
     hash: String,
+    /// SHA-256 of what tenants get whom the policy does not name.
+    defaults: [u8; 32],
+}
+
+impl Fingerprint {
+    /// Do both policies give tenants that neither names the same?
+    #[must_use]
+    pub fn has_defaults_of(&self, other: &Self) -> bool {
+        self.defaults == other.defaults
+    }
 }
 
 impl Policy {
@@ -283,13 +300,13 @@ impl Policy {
     /// SHA-256 of the content, in hexadecimal: equal policies have equal hashes, in whatever order they name tenants.
     #[must_use]
     pub fn hash(&self) -> &str {
-        &self.hash
+        &self.fingerprint.hash
     }
 
-    /// Does it give tenants that neither names the same?
+    /// What tells it from other policies.
     #[must_use]
-    pub fn has_defaults_of(&self, other: &Self) -> bool {
-        self.content.head.clone().finalize() == other.content.head.clone().finalize()
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 
     /// Tenants named.
