@@ -162,6 +162,16 @@ impl Gcra {
         self.fill.saturating_sub(ahead) / self.emission
     }
 
+    /// Whole tokens spent, with the debt, rounded up.
+    pub(crate) fn spent(&self, tat: Ticks, now: Ticks) -> u64 {
+        tat.0.saturating_sub(now.0).div_ceil(self.emission)
+    }
+
+    /// The TAT in a count of time that begins so much later.
+    pub(crate) fn rebased(&self, tat: Ticks, later: Nanos) -> Ticks {
+        Ticks(tat.0.saturating_sub(later.get().saturating_mul(self.ticks_per_nano)))
+    }
+
     /// Until the bucket is full.
     #[inline]
     pub(crate) fn until_full(&self, tat: Ticks, now: Ticks) -> Nanos {

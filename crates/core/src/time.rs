@@ -56,3 +56,12 @@ impl Add for Nanos {
         Self(self.0.saturating_add(span.0))
     }
 }
+
+/// An instant on both clocks: where a table's count of time begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// By the monotonic clock.
+    pub monotonic: Nanos,
+    /// By the wall clock, since the Unix epoch; windows that are aligned to it are counted by this.
+    pub wall: Nanos,
+}
