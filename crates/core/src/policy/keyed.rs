@@ -1,0 +1,176 @@
+//! A compiled policy under the secret of one process: what an engine decides by.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::policy::{Compiled, Entry, Image, NameHash, Part, Row, Rule, Verdict};
+use crate::{Key, KeyHasher, Meter, Subject};
+
+/// What tells a policy from every other that this process has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation(u64);
+
+impl Generation {
+    /// As a number, from 1.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Whose quota a tenant is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Named: this entry, in a bucket that is always kept.
+    Named { entry: u32, row: u32 },
+    /// Not named: the default entry, in a bucket that counts against a pool's share.
+    Unnamed { prefix: u64 },
+    /// Not named, and not wanted.
+    Refused,
+}
+
+/// What a rule is under the secret.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyedRule {
+    /// The key under which its buckets are.
+    pub(crate) key: Key,
+    /// Does it count requests in flight?
+    pub(crate) slots: bool,
+}
+
+/// A policy, ready to decide by.
+#[derive(Debug)]
+pub struct Policy {
+    compiled: Compiled,
+    generation: Generation,
+    hasher: KeyHasher,
+    /// By rule.
+    rules: Box<[KeyedRule]>,
+    /// Has it neither rules nor lists, so that a decision depends on the tenant alone?
+    plain: bool,
+}
+
+impl Policy {
+    /// The entry that tenants have who are not named.
+    pub const DEFAULT: u32 = Image::DEFAULT;
+
+    /// A compiled policy, to be decided by under a secret.
+    #[must_use]
+    pub fn new(compiled: Compiled, hasher: KeyHasher) -> Self {
+        let image = &compiled.image;
+        let keyed = |rule: &Rule| KeyedRule {
+            key: hasher.rule(&rule.name, &parts(image, rule)),
+            slots: image
+                .entry(rule.entry)
+                .and_then(|entry| entry.limit.meter())
+                .is_some_and(Meter::counts_requests_in_flight),
+        };
+        let rules = image.rules().iter().map(keyed).collect();
+        let plain = image.rules().is_empty() && !image.needs().address;
+        Self { rules, plain, generation: Generation::next(), hasher, compiled }
+    }
+
+    /// What it was compiled to, and from.
+    #[must_use]
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
+    }
+
+    /// What it was compiled to.
+    #[inline]
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.compiled.image
+    }
+
+    /// What tells it from every other policy.
+    #[inline]
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Keys that always have a place: of each tenant that it names, the bucket, the one that is charged in its place past the
+    /// cap, and one for each rule that is kept per tenant.
+    pub(crate) fn kept_keys(&self) -> usize {
+        let rules = self.image().rules().iter().filter(|rule| *rule.per == [Part::Tenant]).count();
+        self.image().tenants().saturating_mul(2 + rules)
+    }
+
+    /// Does a decision depend on the tenant alone?
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, index: u32) -> Option<&Entry> {
+        self.compiled.image.entry(index)
+    }
+
+    /// A rule, and what it is under the secret.
+    #[inline]
+    pub(crate) fn rule(&self, index: u16) -> Option<(&Rule, &KeyedRule)> {
+        Some((self.image().rules().get(usize::from(index))?, self.rules.get(usize::from(index))?))
+    }
+
+    /// The rule that has this key: of this name, and kept per the same.
+    pub(crate) fn rule_under(&self, key: Key) -> Option<&Rule> {
+        let index = self.rules.iter().position(|candidate| candidate.key == key)?;
+        self.image().rules().get(index)
+    }
+
+    pub(crate) fn standing(&self, name: &[u8]) -> Standing {
+        self.standing_of_hash(NameHash::of(name))
+    }
+
+    pub(crate) fn standing_of_hash(&self, name: NameHash) -> Standing {
+        self.standing_of_row(self.image().tenant(&name), name.prefix())
+    }
+
+    /// The standing of a tenant of whose name only the first bits of the hash are known. Where they are those of a name
+    /// in the policy, it is that one, but for one time in 2^57 / tenants.
+    pub(crate) fn standing_of_prefix(&self, prefix: u64) -> Standing {
+        self.standing_of_row(self.image().tenant_by_prefix(prefix), prefix)
+    }
+
+    fn standing_of_row(&self, row: Option<Row>, prefix: u64) -> Standing {
+        // To be in a rule's list alone does not make a tenant known.
+        let known = |row: &Row| {
+            self.entry(row.entry).is_some_and(|entry| entry.named || entry.verdict != Verdict::Limits)
+        };
+        match row {
+            Some(row) if !self.image().refuses_unknown() || known(&row) => {
+                Standing::Named { entry: row.entry, row: row.index }
+            }
+            None if !self.image().refuses_unknown() => Standing::Unnamed { prefix },
+            Some(_) | None => Standing::Refused,
+        }
+    }
+
+    /// The key of a pool of subjects that the policy does not name.
+    pub(crate) fn pool(&self, subject: Subject) -> Key {
+        self.hasher.pool(subject)
+    }
+}
+
+/// What a rule's buckets are kept per, in bytes. A rule that is kept per something else is another rule.
+fn parts(image: &Image, rule: &Rule) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in &rule.per {
+        let name = match part {
+            Part::Tenant => "tenant",
+            Part::Address => "ip",
+            Part::User => "user",
+            Part::Named(index) => image.key_names().get(usize::from(*index)).map_or("", |name| name),
+        };
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
