@@ -14,17 +14,18 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use governor::clock::{FakeRelativeClock, MonotonicClock};
 use governor::{Quota, RateLimiter};
-use tollgate_core::policy::Grant;
-use tollgate_core::{Capacity, Engine, Gate, KeyHasher, Nanos, PolicyDraft, Subject, UnknownTenant};
+use tollgate_core::policy::{Draft, OptimizationLevel, Spec};
+use tollgate_core::{Capacity, Engine, Epoch, Gate, KeyHasher, Nanos, Subject};
 
 const QUOTA: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 fn gate() -> Gate {
     let hasher = KeyHasher::random();
-    let grant = Grant::Tokens { quota: u64::from(QUOTA.get()), burst: 0, window: Nanos::from_secs(1) };
-    let policy = PolicyDraft::new(hasher, grant, UnknownTenant::Default).unwrap().finish();
+    let limit = format!(r#"{{ "quota": {QUOTA}, "windowMs": 1000, "algorithm": "token-bucket" }}"#);
+    let spec = Spec::parse(format!(r#"{{ "default": {limit} }}"#).as_bytes()).unwrap();
+    let policy = Draft::new(&spec, OptimizationLevel::default()).unwrap().compile().unwrap();
     let capacity = Capacity { max_keys: 2_000_000, key_share: 1.0 };
-    Arc::new(Engine::new(hasher, Arc::new(policy), capacity, Nanos::ZERO).unwrap()).gate()
+    Arc::new(Engine::new(hasher, policy, capacity, Epoch::default()).unwrap()).gate()
 }
 
 fn names(count: usize) -> Vec<String> {

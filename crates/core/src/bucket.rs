@@ -1,12 +1,12 @@
 //! A bucket: one atomic word.
 //!
-//! The word holds a TAT in the low 62 bits and two flags:
+//! The word holds a state in the low 62 bits, which its [`Meter`] reads, and two flags:
 //!
 //! | word                  | meaning                                                                        |
 //! |-----------------------|--------------------------------------------------------------------------------|
 //! | 0                     | never written: a full bucket                                                   |
-//! | TAT (1 to 2^62 - 1)   | full at that tick                                                              |
-//! | `BLOCKED` + TAT       | the same, and the engine's list of blocks has to be asked                      |
+//! | state (1 to 2^62 - 1) | what the meter made of it                                                      |
+//! | `BLOCKED` + state     | the same, and the engine's list of blocks has to be asked                      |
 //! | `FROZEN` + any        | being copied to the next table: immutable but for becoming `MOVED`             |
 //! | `MOVED` (all ones)    | its bucket, if it still has one, is in the next table                          |
 //!
@@ -14,8 +14,10 @@
 //! compare-and-swaps from a word that was not frozen, so none is lost to a move: it happened before the freeze and
 //! was copied, or it fails and is retried in the next table.
 
-use crate::Gcra;
-use crate::gcra::{LARGEST_TAT, Ticks};
+use crate::Nanos;
+use crate::gcra::LARGEST_TAT;
+use crate::meter::Meter;
+use crate::moment::Moment;
 use crate::sync::{AtomicU64, Ordering};
 
 const FROZEN: u64 = 1 << 63;
@@ -32,12 +34,15 @@ impl Word {
     /// Never written.
     pub(crate) const FRESH: Self = Self(0);
 
-    pub(crate) fn tat(self) -> Ticks {
-        Ticks(self.0 & !(FROZEN | BLOCKED))
+    /// What a meter reads; 0 for a bucket that was never written.
+    #[inline]
+    pub(crate) fn state(self) -> u64 {
+        self.0 & !(FROZEN | BLOCKED)
     }
 
-    fn with_tat(self, tat: Ticks) -> Self {
-        Self((self.0 & BLOCKED) | tat.0.max(1))
+    #[inline]
+    pub(crate) fn with_state(self, state: u64) -> Self {
+        Self((self.0 & BLOCKED) | state.max(1))
     }
 
     pub(crate) fn blocked(self) -> bool {
@@ -45,23 +50,23 @@ impl Word {
     }
 
     pub(crate) fn with_block(self, blocked: bool) -> Self {
-        let tat = self.tat().0.max(1);
-        Self(if blocked { tat | BLOCKED } else { tat })
+        let state = self.state().max(1);
+        Self(if blocked { state | BLOCKED } else { state })
     }
 
-    /// This word, no longer frozen, with another TAT.
-    pub(crate) fn moved(self, tat: Ticks) -> Self {
-        Self(self.0 & !FROZEN).with_tat(tat)
+    /// This word, no longer frozen, with another state.
+    pub(crate) fn moved(self, state: u64) -> Self {
+        Self(self.0 & !FROZEN).with_state(state)
     }
 }
 
 /// What a charge came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Charge {
-    /// Admitted; the TAT after it.
-    Admitted(Ticks),
-    /// Refused; the TAT as it stands, and how long until it would be admitted, if ever.
-    Refused(Ticks, Option<Ticks>),
+    /// Admitted; the state after it.
+    Admitted(u64),
+    /// Refused; the state as it stands, and how long until it would be admitted, if ever.
+    Refused(u64, Option<Nanos>),
     /// There may be a block: ask.
     Blocked,
     /// The bucket is on its way to the next table.
@@ -104,31 +109,40 @@ impl Bucket<'_> {
 
     /// Admits `cost` at `now` and charges it, or refuses and charges nothing.
     #[inline]
-    pub(crate) fn charge(self, gcra: &Gcra, now: Ticks, cost: u64) -> Charge {
+    pub(crate) fn charge(self, meter: &Meter, now: Moment, cost: u64) -> Charge {
+        // The quick way is a loop of its own for each of the two kinds, not one that asks which it is.
+        match meter {
+            Meter::TokenBucket(gcra) => self.charge_by(|state| gcra.admit_state(state, now, cost)),
+            meter => self.charge_by(|state| meter.admit(state, now, cost)),
+        }
+    }
+
+    #[inline]
+    fn charge_by(self, admit: impl Fn(u64) -> Result<u64, Option<Nanos>>) -> Charge {
         let mut current = self.read();
         loop {
             let Some(word) = current else { return Charge::Elsewhere };
             if word.blocked() {
                 return Charge::Blocked;
             }
-            match gcra.admit(word.tat(), now, cost) {
-                Err(wait) => return Charge::Refused(word.tat(), wait),
-                Ok(tat) => match self.replace(word, word.with_tat(tat)) {
-                    Ok(()) => return Charge::Admitted(tat),
+            match admit(word.state()) {
+                Err(wait) => return Charge::Refused(word.state(), wait),
+                Ok(state) => match self.replace(word, word.with_state(state)) {
+                    Ok(()) => return Charge::Admitted(state),
                     Err(found) => current = found,
                 },
             }
         }
     }
 
-    /// Sets the TAT to `change` of it, block or no block; `None` if the bucket is elsewhere.
-    pub(crate) fn adjust(self, change: impl Fn(Ticks) -> Ticks) -> Option<Ticks> {
+    /// Sets the state to `change` of it, block or no block; `None` if the bucket is elsewhere.
+    pub(crate) fn adjust(self, change: impl Fn(u64) -> u64) -> Option<u64> {
         let mut current = self.read();
         loop {
             let word = current?;
-            let tat = change(word.tat());
-            match self.replace(word, word.with_tat(tat)) {
-                Ok(()) => return Some(tat),
+            let state = change(word.state());
+            match self.replace(word, word.with_state(state)) {
+                Ok(()) => return Some(state),
                 Err(found) => current = found,
             }
         }

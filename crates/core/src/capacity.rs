@@ -26,10 +26,9 @@ impl Capacity {
         (f64::from(self.max_keys) * self.key_share.clamp(0.0, 1.0)).ceil().max(1.0) as u32
     }
 
-    /// Slots for all these keys, and for those that `named` tenants always have: their bucket, and the overflow buckets
-    /// that are charged in their place.
-    pub(crate) fn slots(&self, named: usize) -> usize {
-        with_room_for(self.max_keys as usize + 2 * named + MARGIN)
+    /// Slots for all these keys, and for so many that always have a place.
+    pub(crate) fn slots(&self, kept: usize) -> usize {
+        with_room_for((self.max_keys as usize).saturating_add(kept).saturating_add(MARGIN))
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Outcome {
     Unlimited,
     /// The policy does not name the tenant, and refuses those.
     Unknown,
+    /// As many requests are in flight as may be.
+    Concurrency,
 }
 
 /// An answer, with what a response wants to say about it.
@@ -60,7 +62,9 @@ impl Decision {
         }
     }
 
-    pub(crate) const fn never(outcome: Outcome) -> Self {
+    /// Refused for good, whatever the limit.
+    #[must_use]
+    pub const fn never(outcome: Outcome) -> Self {
         Self {
             outcome,
             quota: 0,

@@ -10,11 +10,13 @@ use thiserror::Error;
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
 use crate::capacity::{Capacity, filling_at, with_room_for};
-use crate::policy::Fingerprint;
-use crate::slot::Meta;
+use crate::policy::keyed::Policy;
+use crate::policy::{CompileError, Compiled, Draft};
+use crate::slot::Kind;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::table::{SAMPLE, Table};
-use crate::{Gate, Key, KeyHasher, Nanos, Policy, PolicyDraft, PolicyError, Subject};
+use crate::time::Epoch;
+use crate::{Gate, Key, KeyHasher, Nanos, Subject};
 
 /// A table that fills in less time than this was too small, even if most of its buckets are full again: those keys come
 /// back, and a key that is known costs a third of one that was swept.
@@ -43,9 +45,9 @@ pub(crate) enum Relief {
 /// Why a policy was not changed.
 #[derive(Debug, Error)]
 pub enum AmendError {
-    /// The change is not one that the policy allows.
+    /// What it was to be changed to does not compile.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] CompileError),
     /// There is no room for the table that it would take.
     #[error("no memory for a table under the new policy: {0}")]
     Memory(#[from] io::Error),
@@ -74,8 +76,8 @@ pub struct Engine {
     pub(crate) pool_unknown: Key,
     pub(crate) pool_anonymous: Key,
     capacity: Capacity,
-    /// Of the policy that it began with.
-    declared: Fingerprint,
+    /// The wall clock when the monotonic one stood at zero, in nanoseconds.
+    wall_at_zero: AtomicU64,
     /// Held while the policy is being changed; never to decide.
     changing: Mutex<()>,
     /// How many policies there have been.
@@ -92,19 +94,20 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that decides by `policy`, whose keys `hasher` must have made.
+    /// An engine that decides by a policy, whose buckets `hasher` names.
     ///
     /// # Errors
     /// The system has no room for its first table.
-    pub fn new(hasher: KeyHasher, policy: Arc<Policy>, capacity: Capacity, now: Nanos) -> io::Result<Self> {
-        let slots = with_room_for(policy.tenants());
+    pub fn new(hasher: KeyHasher, compiled: Compiled, capacity: Capacity, now: Epoch) -> io::Result<Self> {
+        let policy = Arc::new(Policy::new(compiled, hasher));
+        let slots = with_room_for(policy.image().tenants());
         Ok(Self {
             pool_unknown: hasher.pool(Subject::Tenant),
             pool_anonymous: hasher.pool(Subject::Anonymous),
             hasher,
             blocks: Blocks::default(),
             capacity,
-            declared: policy.fingerprint().clone(),
+            wall_at_zero: AtomicU64::new(now.wall.since(now.monotonic).get()),
             changing: Mutex::default(),
             revision: AtomicU64::new(1),
             root: ArcSwap::from_pointee(Table::new(slots, now, policy, 0)?),
@@ -114,6 +117,20 @@ impl Engine {
             next_look: AtomicU64::new(0),
             renewal_due: AtomicBool::new(false),
         })
+    }
+
+    /// Sets the clock that windows are aligned to; tables that are made from now on count by it. One that is set back
+    /// stands still there until the time has come again.
+    pub fn set_wall_clock(&self, now: Epoch) {
+        self.wall_at_zero.store(now.wall.since(now.monotonic).get(), Ordering::Relaxed);
+    }
+
+    /// Where a table begins to count that comes after another one.
+    fn epoch_after(&self, table: &Table, now: Nanos) -> Epoch {
+        // Time does not run backwards between tables, though it may seem to between threads.
+        let monotonic = now.max(table.epoch.monotonic);
+        let wall = Nanos::new(self.wall_at_zero.load(Ordering::Relaxed)) + monotonic;
+        Epoch { monotonic, wall: wall.max(table.epoch.wall) }
     }
 
     /// A way in, for one thread.
@@ -137,37 +154,41 @@ impl Engine {
     ///
     /// # Errors
     /// What `change` refuses; then nothing has changed. Or the system has no room for a table.
-    pub fn amend(
+    pub fn amend<E>(
         &self,
-        change: impl FnOnce(&mut PolicyDraft) -> Result<(), PolicyError>,
+        change: impl FnOnce(&mut Draft) -> Result<(), E>,
         now: Nanos,
-    ) -> Result<(), AmendError> {
+    ) -> Result<Result<(), E>, AmendError> {
         let _changing = self.changing.lock();
-        let mut draft = PolicyDraft::of(&self.policy());
-        change(&mut draft)?;
-        self.switch(&Arc::new(draft.finish()), now)?;
-        Ok(())
+        let mut draft = Draft::of(&self.policy().compiled().image);
+        if let Err(refused) = change(&mut draft) {
+            return Ok(Err(refused));
+        }
+        self.switch(draft.compile()?, now)?;
+        Ok(Ok(()))
     }
 
     /// As [`Engine::amend`], to a policy that was made from the start; `false` if it is the one in force.
     ///
     /// # Errors
     /// The system has no room for a table.
-    pub fn replace(&self, policy: Policy, now: Nanos) -> Result<bool, AmendError> {
+    pub fn replace(&self, compiled: Compiled, now: Nanos) -> Result<bool, AmendError> {
         let _changing = self.changing.lock();
-        if policy.fingerprint() == self.policy().fingerprint() {
+        if compiled.image.hash() == self.policy().image().hash() {
             return Ok(false);
         }
-        self.switch(&Arc::new(policy), now)?;
+        self.switch(compiled, now)?;
         Ok(true)
     }
 
-    fn switch(&self, policy: &Arc<Policy>, now: Nanos) -> io::Result<()> {
+    fn switch(&self, compiled: Compiled, now: Nanos) -> io::Result<()> {
+        let policy = Arc::new(Policy::new(compiled, self.hasher));
         loop {
             self.finish_moves(now);
             let root = self.newest_settled();
-            let slots = root.slots.len().max(with_room_for(policy.tenants()));
-            let next = Table::new(slots, now.max(root.epoch), Arc::clone(policy), root.claimed())?;
+            let slots = root.slots.len().max(with_room_for(policy.image().tenants()));
+            let epoch = self.epoch_after(&root, now);
+            let next = Table::new(slots, epoch, Arc::clone(&policy), root.claimed())?;
             // Somebody else may have begun a move meanwhile; then this one comes after it.
             if Arc::ptr_eq(&self.root.load(), &root) && root.forward(Arc::new(next)) {
                 break;
@@ -176,12 +197,6 @@ impl Engine {
         self.finish_moves(now);
         self.revision.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// The fingerprint of the policy that it began with, whatever has been amended since.
-    #[must_use]
-    pub fn declared(&self) -> &Fingerprint {
-        &self.declared
     }
 
     /// How much it may remember.
@@ -237,7 +252,7 @@ impl Engine {
     }
 
     fn max_slots(&self, table: &Table) -> usize {
-        self.capacity.slots(table.policy.tenants())
+        self.capacity.slots(table.policy.kept_keys())
     }
 
     /// Sweeps the table now, whether it is full or not: buckets that are full again are dropped.
@@ -249,7 +264,8 @@ impl Engine {
     /// Starts moving `table` to one that counts from now, and has room.
     pub(crate) fn renew(&self, table: &Arc<Table>, now: Nanos) -> bool {
         let size = table.slots.len();
-        let crowded = || now.since(table.epoch) < SHORT_LIFE || table.sample_live(now) >= SAMPLE / 2;
+        let crowded =
+            || now.since(table.epoch.monotonic) < SHORT_LIFE || table.sample_live(now) >= SAMPLE / 2;
         let grows = is_filling(table) && size < self.max_slots(table) && crowded();
         self.migrate(table, if grows { size * 2 } else { size }, now)
     }
@@ -261,8 +277,7 @@ impl Engine {
         if !Arc::ptr_eq(&self.root.load(), table) || table.next().is_some() {
             return false;
         }
-        // Time does not run backwards between tables, though it may seem to between threads.
-        Table::new(slots, now.max(table.epoch), Arc::clone(&table.policy), table.claimed())
+        Table::new(slots, self.epoch_after(table, now), Arc::clone(&table.policy), table.claimed())
             .is_ok_and(|next| table.forward(Arc::new(next)))
     }
 
@@ -284,8 +299,8 @@ impl Engine {
         stale.push(Arc::downgrade(table));
         drop(stale);
         self.retire(Arc::clone(table));
-        let smaller = with_room_for(next.policy.tenants().max(2 * next.claimed()));
-        if smaller <= next.slots.len() / 4 && now.since(table.epoch) >= SHORT_LIFE {
+        let smaller = with_room_for(next.policy.image().tenants().max(2 * next.claimed()));
+        if smaller <= next.slots.len() / 4 && now.since(table.epoch.monotonic) >= SHORT_LIFE {
             self.migrate(&next, smaller, now);
         }
     }
@@ -335,14 +350,13 @@ impl Engine {
         Relief::Upkeep
     }
 
-    /// Writes a key that counts against a pool's share. `None`: there is no room for it.
-    pub(crate) fn admit_pooled(&self, table: &Table, pool: Key, key: Key, limit: u32) -> Option<usize> {
-        let most = self.capacity.max_keys as usize + table.policy.tenants();
+    /// Writes a key that counts against its owner's share. `None`: there is no room for it.
+    pub(crate) fn admit_owned(&self, table: &Table, owner: Key, key: Key, kind: Kind) -> Option<usize> {
+        let most = self.capacity.max_keys as usize + table.policy.kept_keys();
         if table.load() >= most || table.load() >= table.slots.len() / 8 * 7 {
             return None;
         }
-        let owner = table.claim_owner(pool)?;
-        let owner_slot = table.slots.get(owner as usize)?;
+        let owner_slot = table.slots.get(table.claim_owner(owner)? as usize)?;
         if !owner_slot.count_key(self.capacity.share()) {
             return None;
         }
@@ -351,14 +365,16 @@ impl Engine {
             owner_slot.uncount_key();
         }
         let (index, _) = claimed?;
-        table.slots.get(index)?.describe(Meta::owned(limit, owner));
+        table.slots.get(index)?.describe(table.meta(kind, Some(owner))?);
         Some(index)
     }
 
-    /// Writes a key that always has a place: a tenant that the policy names, or an overflow bucket.
-    pub(crate) fn admit_named(table: &Table, key: Key, limit: u32) -> Option<usize> {
+    /// Writes a key whether or not its owner has a share left: that of a tenant whom the policy names, an overflow bucket,
+    /// or one that the service itself speaks of.
+    pub(crate) fn admit_kept(table: &Table, key: Key, owner: Option<Key>, kind: Kind) -> Option<usize> {
+        let meta = table.meta(kind, owner)?;
         let (index, _) = table.claim(key).ok()??;
-        table.slots.get(index)?.describe(Meta::owner(limit));
+        table.slots.get(index)?.describe(meta);
         Some(index)
     }
 

@@ -1,30 +1,77 @@
 //! One thread's way in: where decisions are made.
 //!
-//! A gate keeps the newest settled table that it has seen, so that a decision on a known key touches nothing shared
-//! but that key's slot: hash, find, compare-and-swap. Everything else, a key never seen, a table on the move, a
-//! block, an overflow, is [`Gate::slowly`].
+//! A gate keeps the newest settled table that it has seen, so that a decision on known keys touches nothing shared but
+//! those keys' slots: hash, find, compare-and-swap ([`crate::charge`]). Everything else, a key never seen, a table on the
+//! move, a block, an overflow, is [`Gate::slowly`].
 
 use std::sync::Arc;
 
-use crate::bucket::{Charge, Word};
+use crate::bucket::{Bucket, Charge, Word};
 use crate::engine::Relief;
-use crate::gcra::Ticks;
 use crate::migration::{Place, locate};
-use crate::operation::{Operation, blocked, charged, known, peeked};
-use crate::policy::Standing;
-use crate::slot::{Meta, Slot};
+use crate::operation::{Operation, blocked, charged, peeked};
+use crate::policy::keyed::{Generation, Policy, Standing};
+use crate::slot::{Kind, Meta, Slot};
 use crate::sync::Ordering;
-use crate::table::{REBASE_AFTER, Table};
-use crate::{Decision, Engine, Key, Limit, Nanos, Outcome, Subject};
+use crate::table::Table;
+use crate::{Decision, Engine, Key, Limit, Nanos, Outcome, Request, Ruling, Subject};
 
 /// One thread's way into an engine.
 #[derive(Debug)]
 pub struct Gate {
-    engine: Arc<Engine>,
-    table: Arc<Table>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) table: Arc<Table>,
     /// Where `table` is being moved to, once this gate has noticed.
     next: Option<Arc<Table>>,
     wants_upkeep: bool,
+}
+
+/// A bucket that something is done to, and what there is to know of it should it not be there yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) key: Key,
+    pub(crate) whose: Whose<'a>,
+}
+
+/// Whose a bucket is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whose<'a> {
+    /// A tenant's, of this name.
+    Tenant(&'a [u8]),
+    /// That of a client without a tenant.
+    Anonymous,
+    /// A rule's, governed by this entry.
+    Rule { entry: u32, owner: Owner },
+}
+
+/// Whose share a rule's bucket counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody's: it is always kept.
+    Nobody,
+    /// That of the subjects whom the policy does not name.
+    Pool(Subject),
+    /// That of a tenant or a rule with this key.
+    Account(Key),
+}
+
+/// What a policy says of a bucket that is not there yet.
+#[derive(Debug, Clone, Copy)]
+struct Placing {
+    kind: Kind,
+    /// Whose share it counts against.
+    owner: Option<Key>,
+}
+
+/// The policy by which a decision was to be made is not in force any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stale;
+
+/// What was done, and to the bucket of which key: that of the target, or the one that keys past the cap share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) decision: Decision,
+    pub(crate) key: Key,
 }
 
 impl Gate {
@@ -50,39 +97,62 @@ impl Gate {
         std::mem::take(&mut self.wants_upkeep)
     }
 
-    /// Admits a request of `cost` tokens at `now` and charges it, or refuses it and charges nothing.
+    /// The policy that the next decision is made by, as far as this gate has seen.
+    #[inline]
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.next.as_ref().unwrap_or(&self.table).policy
+    }
+
+    /// What tells that policy from others; looks for a newer one first.
+    #[inline]
+    pub fn generation(&mut self, now: Nanos) -> Generation {
+        if self.table.known_to_be_forwarded() {
+            self.catch_up(now);
+        }
+        self.policy().generation()
+    }
+
+    /// Is it a policy under which the tenant alone decides?
+    pub fn newest_is_plain(&mut self, now: Nanos) -> bool {
+        self.catch_up(now);
+        self.policy().is_plain()
+    }
+
+    /// Decides by the tenant's quota alone, where the policy has nothing else: the quick way of most requests.
+    #[inline]
+    pub fn consume_plainly(
+        &mut self,
+        subject: Subject,
+        name: &[u8],
+        cost: u64,
+        now: Nanos,
+    ) -> Option<Decision> {
+        let key = self.engine.hasher.key(subject, name);
+        self.quickly(key, cost, now)
+    }
+
+    /// Admits a request of which only the subject is known, and charges it `cost` tokens; or refuses it and charges nothing.
     #[inline]
     pub fn consume(&mut self, subject: Subject, name: &[u8], cost: u64, now: Nanos) -> Decision {
-        let key = self.engine.hasher.key(subject, name);
-        match self.quickly(key, cost, now) {
+        match self.consume_plainly(subject, name, cost, now) {
             Some(decision) => decision,
-            None => self.slowly(subject, key, Operation::Consume(cost), now),
+            None => self.consume_as_request(subject, name, cost, now),
         }
+    }
+
+    #[cold]
+    fn consume_as_request(&mut self, subject: Subject, name: &[u8], cost: u64, now: Nanos) -> Decision {
+        let mut ruling = Ruling::default();
+        self.decide(&Request::of(subject, name), cost, now, &mut ruling);
+        *ruling.decision()
     }
 
     /// What [`Gate::consume`] would answer, without charging it or remembering the key.
     pub fn peek(&mut self, subject: Subject, name: &[u8], cost: u64, now: Nanos) -> Decision {
-        self.slowly(subject, self.engine.hasher.key(subject, name), Operation::Peek(cost), now)
-    }
-
-    /// Gives tokens back; a bucket never holds more than its capacity.
-    pub fn reward(&mut self, subject: Subject, name: &[u8], tokens: u64, now: Nanos) -> Decision {
-        self.slowly(subject, self.engine.hasher.key(subject, name), Operation::Give(tokens), now)
-    }
-
-    /// Takes tokens whether they are there or not, into a debt of one capacity at most.
-    pub fn penalize(&mut self, subject: Subject, name: &[u8], tokens: u64, now: Nanos) -> Decision {
-        self.slowly(subject, self.engine.hasher.key(subject, name), Operation::Take(tokens), now)
-    }
-
-    /// Refuses everything for a time, which replaces the time of an earlier block. Refilling goes on meanwhile.
-    pub fn block(&mut self, subject: Subject, name: &[u8], time: Nanos, now: Nanos) -> Decision {
-        self.slowly(subject, self.engine.hasher.key(subject, name), Operation::Block(time), now)
-    }
-
-    /// Fills the bucket and lifts any block.
-    pub fn reset(&mut self, subject: Subject, name: &[u8], now: Nanos) -> Decision {
-        self.slowly(subject, self.engine.hasher.key(subject, name), Operation::Reset, now)
+        let mut ruling = Ruling::default();
+        self.examine(&Request::of(subject, name), cost, now, &mut ruling);
+        *ruling.decision()
     }
 
     #[inline]
@@ -107,36 +177,49 @@ impl Gate {
         known(next, slot, cost, now)
     }
 
+    /// Does something to a bucket, wherever it is; by `policy` or, where it is none of this one's business, by any.
     #[inline(never)]
-    fn slowly(&mut self, subject: Subject, key: Key, operation: Operation, now: Nanos) -> Decision {
+    pub(crate) fn slowly(
+        &mut self,
+        target: &Target<'_>,
+        operation: Operation,
+        now: Nanos,
+        policy: Option<&Arc<Policy>>,
+    ) -> Result<Done, Stale> {
+        let key = target.key;
+        let done = |decision| Ok(Done { decision, key });
+        let stale = |table: &Table| policy.is_some_and(|policy| !Arc::ptr_eq(policy, &table.policy));
         loop {
             self.catch_up(now);
             let table = match locate(&self.table, key, now) {
+                Place::Here(table, _) | Place::Absent(table) if stale(&table) => return Err(Stale),
                 Place::Here(table, index) => {
-                    if let Some(decision) = self.operate(&table, index, subject, key, operation, now) {
-                        return decision;
+                    if let Some(decision) = self.operate(&table, index, target, operation, now) {
+                        return done(decision);
                     }
                     continue;
                 }
                 Place::Absent(table) => table,
             };
-            let (limit, named) = match table.policy.standing(subject, key) {
-                Standing::Named(limit) => (limit, true),
-                Standing::Pooled(limit) => (limit, false),
-                Standing::Refused => return Decision::never(Outcome::Unknown),
+            let moment = table.moment(now);
+            let Some(Placing { kind, owner }) = self.placing(&table, target) else {
+                return done(Decision::never(Outcome::Unknown));
             };
-            let gcra = match table.policy.limit(limit) {
-                Some(Limit::TokenBucket(gcra)) => *gcra,
-                Some(Limit::Unlimited) => return self.unlimited(key, operation, now),
-                Some(Limit::Nothing) | None => return Decision::never(Outcome::Denied),
+            let meter = match table.limit_of(Meta::new(kind)) {
+                Some(Limit::Metered(meter)) => Some(meter),
+                Some(Limit::Unlimited) => None,
+                Some(Limit::Nothing) | None => return done(Decision::never(Outcome::Denied)),
             };
+            let fresh = |cost| meter.map_or(Decision::unlimited(), |meter| peeked(meter, 0, moment, cost));
             match operation {
-                Operation::Peek(cost) => return peeked(&gcra, Ticks(0), Ticks(0), cost),
-                Operation::Give(_) | Operation::Reset => return peeked(&gcra, Ticks(0), Ticks(0), 0),
+                Operation::Peek(cost) => return done(fresh(cost)),
+                Operation::Give(_) | Operation::Return { .. } | Operation::Reset => return done(fresh(0)),
+                // Without a limit there is nothing to remember; but of a tenant with a row there is one place to say so.
+                Operation::Consume(_) | Operation::Take(_) if meter.is_none() && owner.is_some() => {
+                    return done(fresh(0));
+                }
                 Operation::Consume(_) | Operation::Take(_) | Operation::Block(_) => {}
             }
-            // What the service itself says of a key is remembered, cap or no cap.
-            let kept = named || !matches!(operation, Operation::Consume(_));
             match self.engine.relieve(&table, now) {
                 Relief::Moving => continue,
                 Relief::Upkeep => self.wants_upkeep = true,
@@ -146,66 +229,100 @@ impl Gate {
             if let Some(next) = &self.next {
                 self.table.settle_group(next, now);
             }
-            let written = if kept {
-                Engine::admit_named(&table, key, limit)
-            } else {
-                self.engine.admit_pooled(&table, self.pool(subject), key, limit)
+            // What the service itself says of a key is remembered, cap or no cap.
+            let written = match owner.filter(|_| matches!(operation, Operation::Consume(_))) {
+                Some(owner) => self.engine.admit_owned(&table, owner, key, kind),
+                None => Engine::admit_kept(&table, key, owner, kind),
             };
             // A table that was forwarded under our feet takes no keys: on to the next. Otherwise there is no room.
             if written.is_none() && table.next().is_none() {
-                let owner = if named { key } else { self.pool(subject) };
-                return self.overflow(owner, limit, operation, now);
+                return self.overflow(owner.unwrap_or(key), target, operation, now, policy);
             }
         }
     }
 
-    /// Without a limit there is no bucket, and so no flag to say that there is a block: the list itself is asked.
-    fn unlimited(&self, key: Key, operation: Operation, now: Nanos) -> Decision {
-        match operation {
-            Operation::Block(time) => self.engine.blocks.set(key, now + time),
-            Operation::Reset => self.engine.blocks.lift(key),
-            Operation::Consume(_) | Operation::Peek(_) | Operation::Give(_) | Operation::Take(_) => {}
-        }
-        match self.engine.block_left(key, now) {
-            Some(left) => Decision {
-                reset: left,
-                retry: Some(left),
-                quota: u64::MAX,
-                ..Decision::never(Outcome::Blocked)
+    /// What the table's policy says of a bucket that is not there yet; `None` for a tenant that it refuses.
+    fn placing(&self, table: &Table, target: &Target<'_>) -> Option<Placing> {
+        Some(match target.whose {
+            Whose::Tenant(name) => match table.policy.standing(name) {
+                Standing::Named { entry, row } => Placing { kind: Kind::Named { entry, row }, owner: None },
+                Standing::Unnamed { prefix } => {
+                    Placing { kind: Kind::Unnamed { prefix }, owner: Some(self.engine.pool_unknown) }
+                }
+                Standing::Refused => return None,
             },
-            None => Decision::unlimited(),
-        }
+            Whose::Anonymous => Placing {
+                kind: Kind::Owned { entry: Policy::DEFAULT, owner: 0 },
+                owner: Some(self.engine.pool_anonymous),
+            },
+            Whose::Rule { entry, owner } => match self.owner(owner) {
+                None => Placing { kind: Kind::Kept { entry }, owner: None },
+                owner => Placing { kind: Kind::Owned { entry, owner: 0 }, owner },
+            },
+        })
     }
 
-    fn pool(&self, subject: Subject) -> Key {
-        match subject {
-            Subject::Tenant => self.engine.pool_unknown,
-            Subject::Anonymous => self.engine.pool_anonymous,
+    fn owner(&self, owner: Owner) -> Option<Key> {
+        match owner {
+            Owner::Nobody => None,
+            Owner::Pool(Subject::Tenant) => Some(self.engine.pool_unknown),
+            Owner::Pool(Subject::Anonymous) => Some(self.engine.pool_anonymous),
+            Owner::Account(key) => Some(self.engine.hasher.account(key)),
         }
     }
 
     /// The bucket that the keys of one owner past the cap share.
     #[cold]
-    fn overflow(&mut self, owner: Key, limit: u32, operation: Operation, now: Nanos) -> Decision {
+    fn overflow(
+        &mut self,
+        owner: Key,
+        target: &Target<'_>,
+        operation: Operation,
+        now: Nanos,
+        policy: Option<&Arc<Policy>>,
+    ) -> Result<Done, Stale> {
         self.engine.overflowed.fetch_add(1, Ordering::Relaxed);
-        let shared = self.engine.hasher.overflow(owner, limit);
         loop {
             self.catch_up(now);
-            let (table, index) = match locate(&self.table, shared, now) {
-                Place::Here(table, index) => (table, index),
-                Place::Absent(table) => match Engine::admit_named(&table, shared, limit) {
-                    Some(index) => (table, index),
-                    // Not a slot is left, not even the ones set aside: strict.
-                    None if table.next().is_none() => return Decision::never(Outcome::Overflow),
-                    None => continue,
+            let newest = Arc::clone(self.policy());
+            if policy.is_some_and(|policy| !Arc::ptr_eq(policy, &newest)) {
+                return Err(Stale);
+            }
+            let (entry, limit) = match target.whose {
+                Whose::Rule { entry, .. } => {
+                    let rule = newest.entry(entry).and_then(|entry| newest.rule(entry.rule?));
+                    (entry, rule.map_or(owner, |(_, keyed)| keyed.key))
+                }
+                Whose::Tenant(name) => match newest.standing(name) {
+                    Standing::Named { entry, .. } => (entry, owner),
+                    Standing::Unnamed { .. } | Standing::Refused => (Policy::DEFAULT, owner),
                 },
+                Whose::Anonymous => (Policy::DEFAULT, owner),
             };
+            let key = self.engine.hasher.overflow(owner, limit);
+            let shared = Target { key, whose: Whose::Rule { entry, owner: Owner::Nobody } };
+            let (table, index) = match locate(&self.table, key, now) {
+                Place::Here(table, index) => (table, index),
+                Place::Absent(table) => {
+                    match Engine::admit_kept(&table, key, None, Kind::Kept { entry }) {
+                        Some(index) => (table, index),
+                        // Not a slot is left, not even the ones set aside: strict.
+                        None if table.next().is_none() => {
+                            return Ok(Done { decision: Decision::never(Outcome::Overflow), key });
+                        }
+                        None => continue,
+                    }
+                }
+            };
+            if !Arc::ptr_eq(&table.policy, &newest) {
+                continue;
+            }
             self.wants_upkeep |= self.engine.relieve_at_cap(&table, now) == Relief::Upkeep;
-            if let Some(mut decision) = self.operate(&table, index, Subject::Tenant, shared, operation, now) {
+            if let Some(mut decision) = self.operate(&table, index, &shared, operation, now) {
                 if decision.outcome == Outcome::Quota {
                     decision.outcome = Outcome::Overflow;
                 }
-                return decision;
+                return Ok(Done { decision, key });
             }
         }
     }
@@ -215,63 +332,81 @@ impl Gate {
         &self,
         table: &Table,
         index: usize,
-        subject: Subject,
-        key: Key,
+        target: &Target<'_>,
         operation: Operation,
         now: Nanos,
     ) -> Option<Decision> {
         let slot = table.slots.get(index)?;
-        let meta = slot.meta().or_else(|| self.describe(table, slot, subject, key))?;
-        let Some(gcra) = table.limit_of(meta) else {
-            return Some(Decision::never(Outcome::Denied));
+        let meta = slot.meta().or_else(|| self.describe(table, slot, target))?;
+        let meter = match table.limit_of(meta) {
+            Some(Limit::Metered(meter)) => Some(meter),
+            Some(Limit::Unlimited) => None,
+            Some(Limit::Nothing) | None => return Some(Decision::never(Outcome::Denied)),
         };
-        let instant = gcra.instant(table.instant(now));
-        let bucket = slot.bucket();
-        let tat = match operation {
+        let (key, moment, bucket) = (target.key, table.moment(now), slot.bucket());
+        let told =
+            |state, cost| meter.map_or(Decision::unlimited(), |meter| peeked(meter, state, moment, cost));
+        let adjusted = |change: &dyn Fn(&crate::meter::Meter, u64) -> u64| match meter {
+            Some(meter) => bucket.adjust(|state| change(meter, state)),
+            None => bucket.read().map(Word::state),
+        };
+        let state = match operation {
             Operation::Consume(cost) => loop {
-                match bucket.charge(gcra, instant, cost) {
-                    Charge::Blocked => match self.engine.block_left(key, now) {
-                        Some(left) => return Some(blocked(gcra, left)),
-                        None => bucket.flag(false)?,
+                let charge = match meter {
+                    Some(meter) => bucket.charge(meter, moment, cost),
+                    None if bucket.read()?.blocked() => Charge::Blocked,
+                    None => return Some(Decision::unlimited()),
+                };
+                match (charge, meter) {
+                    (Charge::Blocked, _) => match self.engine.block_left(key, now) {
+                        Some(left) => return Some(blocked(meter, moment, left)),
+                        None => self.unflag(bucket, key, now)?,
                     },
-                    charge => return charged(charge, gcra, instant),
+                    (charge, meter) => return charged(charge, meter?, moment),
                 }
             },
             Operation::Peek(cost) => {
                 let word = bucket.read()?;
                 if let Some(left) = word.blocked().then(|| self.engine.block_left(key, now)).flatten() {
-                    return Some(blocked(gcra, left));
+                    return Some(blocked(meter, moment, left));
                 }
-                return Some(peeked(gcra, word.tat(), instant, cost));
+                return Some(told(word.state(), cost));
             }
-            Operation::Give(tokens) => bucket.adjust(|tat| gcra.give(tat, instant, tokens))?,
-            Operation::Take(tokens) => bucket.adjust(|tat| gcra.take(tat, instant, tokens))?,
+            Operation::Give(tokens) => adjusted(&|meter, state| meter.give(state, moment, tokens))?,
+            Operation::Return { cost, charged } => {
+                let then = table.moment(charged);
+                adjusted(&|meter, state| meter.give_back(state, moment, then, cost))?
+            }
+            Operation::Take(tokens) => adjusted(&|meter, state| meter.take(state, moment, tokens))?,
             Operation::Reset => {
                 self.engine.blocks.lift(key);
-                bucket.adjust(|_| instant)?
+                adjusted(&|meter, state| meter.refilled(state, moment))?
             }
             Operation::Block(time) => {
                 // The list first: who sees the flag finds the block.
                 self.engine.blocks.set(key, now + time);
                 bucket.flag(true)?;
-                return Some(blocked(gcra, time));
+                return Some(blocked(meter, moment, time));
             }
         };
-        Some(peeked(gcra, tat, instant, 0))
+        Some(told(state, 0))
+    }
+
+    /// Takes the flag of a block that is over down; and puts it up again if another block has come in between.
+    fn unflag(&self, bucket: Bucket<'_>, key: Key, now: Nanos) -> Option<()> {
+        bucket.flag(false)?;
+        if self.engine.block_left(key, now).is_some() { bucket.flag(true) } else { Some(()) }
     }
 
     /// Says of a slot what the policy says of its key, for a writer that was suspended before it did.
     #[cold]
-    fn describe(&self, table: &Table, slot: &Slot, subject: Subject, key: Key) -> Option<Meta> {
-        Some(slot.describe(match table.policy.standing(subject, key) {
-            Standing::Named(limit) => Meta::owner(limit),
-            Standing::Pooled(limit) => Meta::owned(limit, table.claim_owner(self.pool(subject))?),
-            Standing::Refused => return None,
-        }))
+    fn describe(&self, table: &Table, slot: &Slot, target: &Target<'_>) -> Option<Meta> {
+        let Placing { kind, owner } = self.placing(table, target)?;
+        Some(slot.describe(table.meta(kind, owner)?))
     }
 
     /// Notices that the table is on the move, and goes over to the next once it is settled.
-    fn catch_up(&mut self, now: Nanos) {
+    pub(crate) fn catch_up(&mut self, now: Nanos) {
         while let Some(next) = self.table.next() {
             self.wants_upkeep = true;
             if !self.table.is_settled() {
@@ -283,9 +418,25 @@ impl Gate {
             self.engine.retire(settled);
             self.next = None;
         }
-        if self.table.instant(now) > REBASE_AFTER {
+        if self.table.is_due_for_renewal(now) {
             self.engine.ask_for_renewal();
             self.wants_upkeep = true;
         }
+    }
+}
+
+/// A decision on a key that is known, in the slot that it has, where the policy is a plain one.
+#[inline]
+fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option<Decision> {
+    if table.is_due_for_renewal(now) || !table.policy.is_plain() {
+        return None;
+    }
+    match table.limit_of(slot.meta()?)? {
+        Limit::Metered(meter) => {
+            let moment = table.moment(now);
+            charged(slot.bucket().charge(meter, moment, cost), meter, moment)
+        }
+        Limit::Unlimited => (!slot.bucket().read()?.blocked()).then(Decision::unlimited),
+        Limit::Nothing => None,
     }
 }

@@ -4,7 +4,7 @@
 //! best guess at 2^32 keys), and names are never read back out of keys. Kinds of names have `SipHash` keys of their
 //! own, derived from the one, so a tenant called like an address does not share that address's bucket.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
@@ -26,7 +26,22 @@ pub struct Key {
 
 impl Key {
     pub(crate) fn new(hash: Hash128) -> Self {
-        Self { hi: hash.h1.clamp(1, u64::MAX - 1), lo: hash.h2.clamp(1, u64::MAX - 1) }
+        Self::of(hash.h1, hash.h2)
+    }
+
+    fn of(hi: u64, lo: u64) -> Self {
+        Self { hi: hi.clamp(1, u64::MAX - 1), lo: lo.clamp(1, u64::MAX - 1) }
+    }
+
+    /// The key of what `other` has under this key. Both are hashes under a secret, so their sum without carry is as
+    /// hard to aim at as either, and costs an instruction instead of a hash.
+    #[inline]
+    pub(crate) fn under(self, other: Self) -> Self {
+        Self::of(self.hi ^ other.hi, self.lo ^ other.lo)
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        (u128::from(self.hi) | u128::from(self.lo) << 64).to_le_bytes()
     }
 }
 
@@ -103,13 +118,44 @@ impl KeyHasher {
     }
 
     /// The key of the bucket that an owner's keys past the cap share, for one limit.
-    pub(crate) fn overflow(&self, owner: Key, limit: u32) -> Key {
-        let mut parts = [0_u8; 20];
-        parts[..8].copy_from_slice(&owner.hi.to_le_bytes());
-        parts[8..16].copy_from_slice(&owner.lo.to_le_bytes());
-        parts[16..].copy_from_slice(&limit.to_le_bytes());
+    pub(crate) fn overflow(&self, owner: Key, limit: Key) -> Key {
+        self.composed(b"overflow", owner, [limit.bytes().as_slice()].map(Some).into_iter())
+    }
+
+    /// The key under which an owner of many keys has them counted.
+    pub(crate) fn account(&self, owner: Key) -> Key {
+        self.composed(b"account", owner, std::iter::empty())
+    }
+
+    /// The key of a rule, for what its buckets are kept per.
+    pub(crate) fn rule(&self, name: &str, per: &[u8]) -> Key {
         let mut hasher = self.shared;
-        std::hash::Hasher::write(&mut hasher, &parts);
+        write_part(&mut hasher, Some(b"rule"));
+        write_part(&mut hasher, Some(name.as_bytes()));
+        write_part(&mut hasher, Some(per));
         Key::new(hasher.finish128())
     }
+
+    /// The key of several parts under another key. A part that is not there is told from every one that is.
+    pub(crate) fn composed<'a>(
+        &self,
+        kind: &[u8],
+        under: Key,
+        parts: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Key {
+        let mut hasher = self.shared;
+        write_part(&mut hasher, Some(kind));
+        hasher.write(&under.bytes());
+        for part in parts {
+            write_part(&mut hasher, part);
+        }
+        Key::new(hasher.finish128())
+    }
+}
+
+/// A part with its length before it, so that no two lists of parts are the same bytes.
+fn write_part(hasher: &mut SipHasher13, part: Option<&[u8]>) {
+    let length = part.map_or(u64::MAX, |part| part.len() as u64);
+    hasher.write(&length.to_le_bytes());
+    hasher.write(part.unwrap_or_default());
 }

@@ -5,40 +5,64 @@
 //!
 //! Reading order, along the path of a request:
 //! 1. [`time`]: the unit, nanoseconds since an epoch that the caller keeps.
-//! 2. [`limit`]: what a tenant is granted; [`gcra`]: the arithmetic of it.
-//! 3. [`policy`]: which tenant has which limit.
+//! 2. [`limit`]: what a tenant is granted; [`meter`]: the arithmetic of it, by four algorithms: [`gcra`],
+//!    [`fixed_window`], [`sliding_window`] (in a [`window`] each) and [`concurrency`].
+//! 3. [`policy`]: which request has which limits; [`path`]: how rules match paths.
 //! 4. [`key`]: the 128-bit keyed hash that names a bucket.
 //! 5. `bucket`: one atomic word, changed by compare-and-swap.
-//! 6. `table`: where the buckets live; `migration` and `progress`: how they move to a larger or swept table.
-//! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in, where a decision is made.
+//! 6. `table`: where the buckets live; `migration` and `progress`: how they move to a larger or swept table, or to another
+//!    policy.
+//! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in.
+//! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
+//!    them or none; [`ruling`]: what was decided.
 
+mod adjust;
 mod blocks;
 mod bucket;
 pub mod capacity;
+mod charge;
+pub mod concurrency;
 pub mod decision;
 pub mod engine;
+pub mod fixed_window;
 pub mod gate;
 pub mod gcra;
 pub mod key;
 pub mod limit;
+mod limits;
+pub mod meter;
 mod migration;
+mod moment;
+mod numbering;
 mod operation;
+pub mod path;
 pub mod policy;
 mod progress;
+pub mod request;
+pub mod ruling;
+pub mod sliding_window;
 mod slot;
 mod sync;
 mod table;
 pub mod time;
+pub mod window;
 
 pub use capacity::Capacity;
+pub use concurrency::Concurrency;
 pub use decision::{Decision, Outcome};
 pub use engine::{Engine, Stats};
+pub use fixed_window::FixedWindow;
 pub use gate::Gate;
 pub use gcra::Gcra;
 pub use key::{Key, KeyHasher, Subject};
-pub use limit::{Limit, LimitError};
-pub use policy::{Policy, PolicyDraft, PolicyError, UnknownTenant};
-pub use time::Nanos;
+pub use limit::{Algorithm, Grant, Limit, LimitError};
+pub use meter::Meter;
+pub use policy::keyed::Policy;
+pub use request::{Request, Scope};
+pub use ruling::{Applied, Charged, Ruling};
+pub use sliding_window::SlidingWindow;
+pub use time::{Epoch, Nanos};
+pub use window::Window;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use loom::thread;
 
 use crate::bucket::{Charge, Word};
+use crate::meter::Meter;
 use crate::migration::{Place, locate};
-use crate::policy::Grant;
-use crate::slot::Meta;
+use crate::policy::{Draft, OptimizationLevel, Spec};
+use crate::slot::{Kind, Meta};
 use crate::table::Table;
-use crate::{Key, KeyHasher, Nanos, Policy, PolicyDraft, Subject, UnknownTenant};
+use crate::{Epoch, Key, KeyHasher, Nanos, Policy, Subject};
 
 /// One second after the tables' epoch. Nothing refills meanwhile.
 const NOW: Nanos = Nanos::from_secs(1);
@@ -23,8 +24,15 @@ fn hasher() -> KeyHasher {
 
 /// A policy of `quota` tokens an hour for everybody.
 fn policy(quota: u64) -> Arc<Policy> {
-    let default = Grant::Tokens { quota, burst: 0, window: Nanos::from_secs(3600) };
-    Arc::new(PolicyDraft::new(hasher(), default, UnknownTenant::Default).unwrap().finish())
+    let limit = format!(r#"{{ "quota": {quota}, "windowMs": 3600000, "algorithm": "token-bucket" }}"#);
+    let spec = Spec::parse(format!(r#"{{ "default": {limit} }}"#).as_bytes()).unwrap();
+    let compiled = Draft::new(&spec, OptimizationLevel::default()).unwrap().compile().unwrap();
+    Arc::new(Policy::new(compiled, hasher()))
+}
+
+/// A tenant that no policy names.
+fn unnamed() -> Meta {
+    Meta::new(Kind::Unnamed { prefix: 7 })
 }
 
 fn key(name: &str) -> Key {
@@ -32,13 +40,13 @@ fn key(name: &str) -> Key {
 }
 
 fn table(slots: usize, policy: &Arc<Policy>) -> Arc<Table> {
-    Arc::new(Table::new(slots, Nanos::ZERO, Arc::clone(policy), 0).unwrap())
+    Arc::new(Table::new(slots, Epoch::default(), Arc::clone(policy), 0).unwrap())
 }
 
 /// Writes a key as a decision does; `None` if the table takes no more keys.
 fn write(table: &Table, key: Key) -> Option<usize> {
     let (index, _) = table.claim(key).unwrap()?;
-    table.slots[index].describe(Meta::owner(Policy::DEFAULT));
+    table.slots[index].describe(unnamed());
     Some(index)
 }
 
@@ -53,9 +61,9 @@ fn spend(from: &Arc<Table>, key: Key) -> bool {
             },
         };
         // Written by another that has not come to describe it: as `Gate::describe`.
-        let meta = table.slots[index].describe(Meta::owner(Policy::DEFAULT));
-        let gcra = table.limit_of(meta).unwrap();
-        match table.slots[index].bucket().charge(gcra, gcra.instant(table.instant(NOW)), 1) {
+        let meta = table.slots[index].describe(unnamed());
+        let meter = table.meter_of(meta).unwrap();
+        match table.slots[index].bucket().charge(meter, table.moment(NOW), 1) {
             Charge::Admitted(_) => return true,
             Charge::Refused(..) => return false,
             Charge::Blocked => panic!("nobody blocks"),
@@ -71,8 +79,8 @@ fn spend_ahead(from: &Arc<Table>, key: Key) -> bool {
         && let Some(meta) = slot.meta()
         && slot.bucket().read().is_some_and(|word| word != Word::FRESH)
     {
-        let gcra = next.limit_of(meta).unwrap();
-        match slot.bucket().charge(gcra, gcra.instant(next.instant(NOW)), 1) {
+        let meter = next.meter_of(meta).unwrap();
+        match slot.bucket().charge(meter, next.moment(NOW), 1) {
             Charge::Admitted(_) => return true,
             Charge::Refused(..) => return false,
             Charge::Blocked | Charge::Elsewhere => {}
@@ -94,12 +102,14 @@ fn left(from: &Arc<Table>, key: Key) -> u64 {
     match locate(from, key, NOW) {
         Place::Here(table, index) => {
             let slot = &table.slots[index];
-            let gcra = table.limit_of(slot.meta().unwrap()).unwrap();
+            let meter = table.meter_of(slot.meta().unwrap()).unwrap();
             let copies = table.slots.iter().filter(|slot| slot.key() == Some(key)).count();
             assert_eq!(copies, 1, "a key stands once in a table");
-            gcra.remaining(slot.bucket().read().unwrap().tat(), gcra.instant(table.instant(NOW)))
+            meter.remaining(slot.bucket().read().unwrap().state(), table.moment(NOW))
         }
-        Place::Absent(table) => table.policy.limit(Policy::DEFAULT).unwrap().gcra().unwrap().capacity(),
+        Place::Absent(table) => {
+            table.policy.entry(Policy::DEFAULT).unwrap().limit.meter().map_or(0, Meter::capacity)
+        }
     }
 }
 

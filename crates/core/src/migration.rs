@@ -15,12 +15,11 @@
 use std::sync::Arc;
 
 use crate::bucket::{Frozen, Word};
-use crate::gcra::Ticks;
-use crate::policy::Standing;
-use crate::slot::{Meta, Slot};
+use crate::policy::keyed::{Policy, Standing};
+use crate::slot::{Kind, Meta, Slot};
 use crate::sync::Ordering;
 use crate::table::{Search, Table};
-use crate::{Key, Nanos, Policy, Subject};
+use crate::{Key, Limit, Nanos, Subject};
 
 /// Where a key is now, or would be written.
 #[derive(Debug)]
@@ -69,7 +68,7 @@ impl Table {
         let Some(slot) = self.slots.get(index) else { return };
         let Some(key) = slot.close() else { return };
         // Under another policy a bucket counts from the instant of the change, however late it is settled.
-        let judged = if self.changes_policy(next) { next.epoch } else { now };
+        let judged = if self.changes_policy(next) { next.epoch.monotonic } else { now };
         let emptied = match slot.bucket().freeze(|word| self.is_live(slot, word, judged)) {
             Frozen::Carry(word) => {
                 self.carry(slot, key, word, next);
@@ -93,62 +92,93 @@ impl Table {
     /// Copies a frozen bucket. The next table has room for every key of this one, by its size.
     fn carry(&self, slot: &Slot, key: Key, word: Word, next: &Self) {
         let Some(meta) = slot.meta() else { return };
-        let Some(gcra) = self.limit_of(meta) else { return };
-        let pool = meta.owner_slot().and_then(|owner| self.slots.get(owner as usize)).and_then(Slot::key);
-        let Some((limit, pool)) = self.standing_in(next, key, meta, pool) else { return };
-        let owner = pool.and_then(|pool| next.claim_owner(pool));
-        let meta = owner.map_or(Meta::owner(limit), |owner| Meta::owned(limit, owner));
-        // Without a bucket under the next policy, there is nothing to remember.
-        let Some(to) = next.limit_of(meta) else { return };
+        let Some((kind, owner)) = self.standing_in(next, meta) else { return };
+        let Some(meta_there) = next.meta(kind, owner) else { return };
+        // Where nothing is admitted, there is nothing to remember.
+        let to = match next.limit_of(meta_there) {
+            Some(Limit::Metered(meter)) => Some(meter),
+            Some(Limit::Unlimited) => None,
+            Some(Limit::Nothing) | None => return,
+        };
         let Ok(Some((index, written))) = next.claim(key) else { return };
         let Some(arrival) = next.slots.get(index) else { return };
-        arrival.describe(meta);
-        if written && let Some(owner) = owner.and_then(|owner| next.slots.get(owner as usize)) {
-            owner.count_key(u32::MAX);
+        arrival.describe(meta_there);
+        if written && let Some(owner) = owner.and_then(|owner| next.claim_owner(owner)) {
+            next.count_key(owner);
         }
         // First to the next table's count of time, then to its limit, at the instant where that count begins.
-        let start = next.instant(next.epoch);
-        let shift = next.epoch.since(self.epoch).get().saturating_mul(gcra.instant(Nanos::new(1)).0);
-        let mut tat = Ticks(word.tat().0.saturating_sub(shift));
-        if self.changes_policy(next) {
-            tat = gcra.carried(tat, gcra.instant(start), to, to.instant(start));
-        }
-        arrival.bucket().arrive(word.moved(tat));
+        let state = match (self.meter_of(meta), to) {
+            (Some(from), Some(to)) => {
+                let state = from.rebased(word.state(), self.epoch, next.epoch);
+                if self.changes_policy(next) {
+                    from.carried(state, next.moment(next.epoch.monotonic), to)
+                } else {
+                    state
+                }
+            }
+            // All that an unlimited tenant has is a block.
+            _ => Word::FRESH.state(),
+        };
+        arrival.bucket().arrive(word.moved(state));
     }
 
-    /// The limit of a key in the next table, and the pool that it counts against; `None` if it has no meaning there.
-    fn standing_in(
-        &self,
-        next: &Self,
-        key: Key,
-        meta: Meta,
-        pool: Option<Key>,
-    ) -> Option<(u32, Option<Key>)> {
-        if !self.changes_policy(next) {
-            return Some((meta.limit(), pool));
-        }
-        if pool == Some(self.policy.pool(Subject::Anonymous)) {
-            return Some((Policy::DEFAULT, pool));
-        }
-        if key == self.policy.overflow(Subject::Anonymous) {
-            return Some((Policy::DEFAULT, None));
-        }
-        match next.policy.standing(Subject::Tenant, key) {
-            Standing::Named(limit) => Some((limit, None)),
+    /// What the key of a slot is in the next table, and whose share it counts against; `None` if it means nothing there.
+    fn standing_in(&self, next: &Self, meta: Meta) -> Option<(Kind, Option<Key>)> {
+        let changes = self.changes_policy(next);
+        let unknown = self.policy.pool(Subject::Tenant);
+        let tenant = |standing| match standing {
+            Standing::Named { entry, row } => Some((Kind::Named { entry, row }, None)),
+            Standing::Unnamed { prefix } => Some((Kind::Unnamed { prefix }, Some(unknown))),
             Standing::Refused => None,
-            Standing::Pooled(limit) if self.policy.named(key).is_some() => {
-                Some((limit, Some(next.policy.pool(Subject::Tenant))))
+        };
+        match meta.kind() {
+            Kind::Owner => None,
+            kind @ Kind::Named { .. } if !changes => Some((kind, None)),
+            kind @ Kind::Unnamed { .. } if !changes => Some((kind, Some(unknown))),
+            Kind::Named { row, .. } => {
+                let (name, _) = self.policy.image().row(row)?;
+                tenant(next.policy.standing_of_hash(name))
             }
-            // A tenant that was not named before either, or the bucket that such tenants share. What shares the bucket
-            // of another limit is called otherwise there.
-            Standing::Pooled(limit) => (meta.limit() == Policy::DEFAULT).then_some((limit, pool)),
+            Kind::Unnamed { prefix } => tenant(next.policy.standing_of_prefix(prefix)),
+            Kind::Owned { entry, owner } => {
+                let owner = self.slots.get(owner as usize).and_then(Slot::key)?;
+                Some((Kind::Owned { entry: self.entry_in(next, entry)?, owner: 0 }, Some(owner)))
+            }
+            Kind::Kept { entry } => Some((Kind::Kept { entry: self.entry_in(next, entry)? }, None)),
         }
+    }
+
+    /// The entry of a bucket that is no tenant's own: the default, or that of a rule. What shares the bucket of a tenant that
+    /// is named is called otherwise under another policy.
+    fn entry_in(&self, next: &Self, entry: u32) -> Option<u32> {
+        if !self.changes_policy(next) || entry == Policy::DEFAULT {
+            return Some(entry);
+        }
+        let (_, keyed) = self.policy.rule(self.policy.entry(entry)?.rule?)?;
+        next.policy.rule_under(keyed.key).map(|rule| rule.entry)
+    }
+
+    /// What is known of a key; its owner is written now if it was not there. `None`: the table takes no more keys.
+    pub(crate) fn meta(&self, kind: Kind, owner: Option<Key>) -> Option<Meta> {
+        Some(Meta::new(match (kind, owner) {
+            (Kind::Owned { entry, .. }, Some(owner)) => {
+                Kind::Owned { entry, owner: self.claim_owner(owner)? }
+            }
+            (kind, _) => kind,
+        }))
     }
 
     /// The slot of a key that owns others, written now if it was not there.
     pub(crate) fn claim_owner(&self, key: Key) -> Option<u32> {
         let (index, _) = self.claim(key).ok()??;
-        self.slots.get(index)?.describe(Meta::owner(Policy::DEFAULT));
+        self.slots.get(index)?.describe(Meta::new(Kind::Owner));
         u32::try_from(index).ok()
+    }
+
+    /// Counts a key that has come with its owner from the table before.
+    fn count_key(&self, owner: u32) {
+        if let Some(owner) = self.slots.get(owner as usize) {
+            owner.count_key(u32::MAX);
+        }
     }
 }

@@ -6,9 +6,9 @@
 #[cfg(not(loom))]
 use bytemuck::Zeroable;
 
-use crate::Key;
 use crate::bucket::Bucket;
 use crate::sync::{AtomicU64, Ordering};
+use crate::{Key, Policy};
 
 /// In `hi` or `lo`: no key will be written here any more. Nor is it half of any key.
 const CLOSED: u64 = u64::MAX;
@@ -133,38 +133,72 @@ impl Slot {
     }
 }
 
-/// What is known of a slot's key. High half: flags and the index of its limit. Low half: for an owner, how many keys
-/// it has; for any other key, the index of its owner's slot.
+/// What is known of a slot's key: what it is, and by which entry of its table's policy its bucket is governed.
+///
+/// | kind      | bits 32 to 55 | bits 0 to 31                                     |
+/// |-----------|---------------|--------------------------------------------------|
+/// | `OWNER`   |               | how many keys it owns                            |
+/// | `NAMED`   | entry         | the tenant's row in the policy                   |
+/// | `UNNAMED` | the first 57 bits of the hash of the tenant's name, in bits 0 to 56 ||
+/// | `OWNED`   | entry         | the index of its owner's slot                    |
+/// | `KEPT`    | entry         |                                                  |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meta(u64);
 
+/// [`Meta`], told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of keys that count against its share; it has no bucket itself.
+    Owner,
+    /// A tenant that the policy names, in this row.
+    Named { entry: u32, row: u32 },
+    /// A tenant that it does not name: the first bits of its name's hash, to find it in a policy that does.
+    Unnamed { prefix: u64 },
+    /// A client's address, or a key of a rule, that counts against the owner in this slot.
+    Owned { entry: u32, owner: u32 },
+    /// A key that is always kept: an overflow bucket, or a rule's bucket of a tenant that the policy names.
+    Kept { entry: u32 },
+}
+
 impl Meta {
     const SET: u64 = 1 << 63;
-    const OWNER: u64 = 1 << 62;
-    const LIMIT: u64 = (1 << 24) - 1;
-
-    /// Of a key that owns others, or nothing but itself.
-    pub(crate) fn owner(limit: u32) -> Self {
-        Self(Self::SET | Self::OWNER | (u64::from(limit) & Self::LIMIT) << 32)
-    }
-
-    /// Of a key that counts against the share of the owner in slot `owner`.
-    pub(crate) fn owned(limit: u32, owner: u32) -> Self {
-        Self(Self::SET | (u64::from(limit) & Self::LIMIT) << 32 | u64::from(owner))
-    }
+    const KIND: u32 = 60;
+    const ENTRY: u64 = (1 << 24) - 1;
+    /// The bits of a name's hash that fit.
+    pub(crate) const PREFIX: u64 = (1 << 57) - 1;
 
     #[inline]
-    pub(crate) fn limit(self) -> u32 {
-        (self.0 >> 32 & Self::LIMIT) as u32
+    pub(crate) fn new(kind: Kind) -> Self {
+        let governed = |entry: u32| (u64::from(entry) & Self::ENTRY) << 32;
+        let (kind, rest) = match kind {
+            Kind::Owner => (0, 0),
+            Kind::Named { entry, row } => (1, governed(entry) | u64::from(row)),
+            Kind::Unnamed { prefix } => (2, prefix & Self::PREFIX),
+            Kind::Owned { entry, owner } => (3, governed(entry) | u64::from(owner)),
+            Kind::Kept { entry } => (4, governed(entry)),
+        };
+        Self(Self::SET | kind << Self::KIND | rest)
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        let entry = (self.0 >> 32 & Self::ENTRY) as u32;
+        match self.0 >> Self::KIND & 7 {
+            0 => Kind::Owner,
+            1 => Kind::Named { entry, row: self.low() },
+            2 => Kind::Unnamed { prefix: self.0 & Self::PREFIX },
+            3 => Kind::Owned { entry, owner: self.low() },
+            _ => Kind::Kept { entry },
+        }
+    }
+
+    /// The entry of the policy that governs the bucket.
+    #[inline]
+    pub(crate) fn entry(self) -> u32 {
+        if self.0 >> Self::KIND & 7 == 2 { Policy::DEFAULT } else { (self.0 >> 32 & Self::ENTRY) as u32 }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
     fn low(self) -> u32 {
         self.0 as u32
-    }
-
-    /// The index of the owner's slot, for a key that has one.
-    pub(crate) fn owner_slot(self) -> Option<u32> {
-        (self.0 & Self::OWNER == 0).then(|| self.low())
     }
 }

@@ -11,10 +11,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::bucket::Word;
+use crate::meter::Meter;
+use crate::moment::Moment;
 use crate::progress::Progress;
-use crate::slot::{Holds, Meta, Slot};
+use crate::slot::{Holds, Kind, Meta, Slot};
 use crate::sync::{AtomicBool, AtomicUsize, Link, Ordering};
-use crate::{Gcra, Key, Limit, Nanos, Policy};
+use crate::time::Epoch;
+use crate::{Key, Limit, Nanos, Policy};
 
 /// How many buckets are looked at to guess how many of all are live.
 pub(crate) const SAMPLE: usize = 256;
@@ -46,7 +49,7 @@ type Slots = Box<[Slot]>;
 pub(crate) struct Table {
     pub(crate) slots: Slots,
     /// Instants in this table count from here.
-    pub(crate) epoch: Nanos,
+    pub(crate) epoch: Epoch,
     pub(crate) policy: Arc<Policy>,
     claimed: AtomicUsize,
     /// Keys that may still arrive from the table before.
@@ -61,7 +64,7 @@ impl Table {
     ///
     /// # Errors
     /// The system has no room for them.
-    pub(crate) fn new(slots: usize, epoch: Nanos, policy: Arc<Policy>, expected: usize) -> io::Result<Self> {
+    pub(crate) fn new(slots: usize, epoch: Epoch, policy: Arc<Policy>, expected: usize) -> io::Result<Self> {
         let slots = slots.next_power_of_two();
         #[cfg(not(loom))]
         let slots = Slots::new(slots)?;
@@ -123,10 +126,16 @@ impl Table {
         self.claimed() + self.expected.load(Ordering::Relaxed)
     }
 
-    /// Time in this table's count, which begins at 1: a bucket's word is 0 only if it was never written.
+    /// Time in this table's count.
     #[inline]
-    pub(crate) fn instant(&self, now: Nanos) -> Nanos {
-        now.since(self.epoch) + Nanos::new(1)
+    pub(crate) fn moment(&self, now: Nanos) -> Moment {
+        Moment::new(now, self.epoch)
+    }
+
+    /// Is the table so old that its time will soon not fit?
+    #[inline]
+    pub(crate) fn is_due_for_renewal(&self, now: Nanos) -> bool {
+        now.since(self.epoch.monotonic) > REBASE_AFTER
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
@@ -189,16 +198,24 @@ impl Table {
         Err(Full)
     }
 
-    /// The limit of a slot's key, if it is one that keeps a bucket.
+    /// The limit of a slot's key; `None` for a key that has none, as an owner.
     #[inline]
-    pub(crate) fn limit_of(&self, meta: Meta) -> Option<&Gcra> {
-        self.policy.limit(meta.limit()).and_then(Limit::gcra)
+    pub(crate) fn limit_of(&self, meta: Meta) -> Option<&Limit> {
+        self.policy.entry(meta.entry()).map(|entry| &entry.limit)
+    }
+
+    /// What the limit of a slot's key counts by, if it is one that counts.
+    #[inline]
+    pub(crate) fn meter_of(&self, meta: Meta) -> Option<&Meter> {
+        self.limit_of(meta).and_then(Limit::meter)
     }
 
     /// Would dropping this bucket change any decision? A full one is as good as none.
     pub(crate) fn is_live(&self, slot: &Slot, word: Word, now: Nanos) -> bool {
-        let Some(gcra) = slot.meta().and_then(|meta| self.limit_of(meta)) else { return false };
-        word.blocked() || word.tat() > gcra.instant(self.instant(now))
+        let Some(meta) = slot.meta().filter(|meta| meta.kind() != Kind::Owner) else { return false };
+        let counts =
+            || self.meter_of(meta).is_some_and(|meter| meter.is_live(word.state(), self.moment(now)));
+        word.blocked() || counts()
     }
 
     /// How many of [`SAMPLE`] claimed slots, from an arbitrary place on, hold live buckets.

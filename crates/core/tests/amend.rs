@@ -8,25 +8,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
-use tollgate_core::policy::Grant;
-use tollgate_core::{Capacity, Engine, Gate, KeyHasher, Nanos, Outcome, PolicyDraft, Subject, UnknownTenant};
+use tollgate_core::policy::Draft;
+use tollgate_core::{Capacity, Engine, Gate, Grant, Nanos, Outcome, Subject};
 
-const MINUTE: Nanos = Nanos::from_secs(60);
+mod policies;
+
+use policies::{MINUTE, bucket, compiled, refusing, row, spec, start, tenant};
 
 fn tokens(quota: u64, burst: u64) -> Grant {
-    Grant::Tokens { quota, burst, window: MINUTE }
+    bucket(quota, burst, MINUTE)
 }
 
 /// 60 a minute for everybody.
 fn engine() -> Arc<Engine> {
-    let hasher = KeyHasher::with_secret(3, 5);
-    let policy = PolicyDraft::new(hasher, tokens(60, 0), UnknownTenant::Default).unwrap().finish();
-    let capacity = Capacity { max_keys: 100_000, key_share: 1.0 };
-    Arc::new(Engine::new(hasher, Arc::new(policy), capacity, Nanos::ZERO).unwrap())
+    start(compiled(&spec(60), []), Capacity { max_keys: 100_000, key_share: 1.0 })
 }
 
 fn upsert(engine: &Engine, name: &str, grant: Grant, now: Nanos) {
-    engine.amend(|draft| draft.upsert(name, grant), now).unwrap();
+    engine.amend(|draft| draft.upsert(name, row(grant)), now).unwrap().unwrap();
+}
+
+/// Was it named?
+fn remove(engine: &Engine, name: &str, now: Nanos) -> bool {
+    let mut named = false;
+    let change = |draft: &mut Draft| {
+        named = draft.remove(name);
+        Ok::<(), ()>(())
+    };
+    engine.amend(change, now).unwrap().unwrap();
+    named
 }
 
 fn take(gate: &mut Gate, name: &str, cost: u64, now: Nanos) -> Outcome {
@@ -67,7 +77,7 @@ fn under_another_window_what_is_spent_comes_back_at_the_new_rate() {
     let engine = engine();
     let mut gate = engine.gate();
     take(&mut gate, "acme", 30, Nanos::ZERO);
-    let hourly = Grant::Tokens { quota: 60, burst: 0, window: Nanos::from_secs(3600) };
+    let hourly = bucket(60, 0, Nanos::from_secs(3600));
     upsert(&engine, "acme", hourly, Nanos::from_secs(10));
     assert_eq!(left(&mut gate, "acme", Nanos::from_secs(10)), 40);
     assert_eq!(left(&mut gate, "acme", Nanos::from_secs(70)), 41);
@@ -77,7 +87,7 @@ fn under_another_window_what_is_spent_comes_back_at_the_new_rate() {
 fn a_debt_stays_a_debt() {
     let engine = engine();
     let mut gate = engine.gate();
-    gate.penalize(Subject::Tenant, b"acme", 90, Nanos::ZERO);
+    gate.penalize(&tenant("acme"), 90, Nanos::ZERO);
     upsert(&engine, "acme", tokens(120, 0), Nanos::ZERO);
     // 60 spent of 120, and 30 owed besides.
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 30);
@@ -90,22 +100,19 @@ fn a_tenant_that_is_named_or_removed_keeps_what_it_spent() {
     take(&mut gate, "acme", 10, Nanos::ZERO);
     upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 20);
-    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
+    assert!(remove(&engine, "acme", Nanos::ZERO));
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 50);
-    assert!(engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).is_err());
+    assert!(!remove(&engine, "acme", Nanos::ZERO));
 }
 
 #[test]
 fn a_tenant_that_is_removed_is_refused_where_the_policy_refuses_whom_it_does_not_name() {
-    let hasher = KeyHasher::with_secret(3, 5);
-    let mut draft = PolicyDraft::new(hasher, tokens(60, 0), UnknownTenant::Refuse).unwrap();
-    draft.tenant("acme", tokens(30, 0)).unwrap();
-    let capacity = Capacity { max_keys: 1024, key_share: 1.0 };
-    let engine = Arc::new(Engine::new(hasher, Arc::new(draft.finish()), capacity, Nanos::ZERO).unwrap());
+    let policy = compiled(&refusing(spec(60)), [("acme", tokens(30, 0))]);
+    let engine = start(policy, Capacity { max_keys: 1024, key_share: 1.0 });
     let mut gate = engine.gate();
     assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Ok);
     assert!(gate.consume(Subject::Anonymous, b"10.0.0.1", 7, Nanos::ZERO).allowed());
-    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
+    assert!(remove(&engine, "acme", Nanos::ZERO));
     assert_eq!(take(&mut gate, "acme", 1, Nanos::ZERO), Outcome::Unknown);
     assert_eq!(gate.peek(Subject::Anonymous, b"10.0.0.1", 0, Nanos::ZERO).remaining, 53);
 }
@@ -125,7 +132,7 @@ fn other_limits_than_tokens_apply_at_once() {
 fn a_block_outlives_a_change() {
     let engine = engine();
     let mut gate = engine.gate();
-    gate.block(Subject::Tenant, b"acme", MINUTE, Nanos::ZERO);
+    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO);
     upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
     assert_eq!(take(&mut gate, "acme", 1, Nanos::from_secs(59)), Outcome::Blocked);
     upsert(&engine, "acme", Grant::Unlimited, Nanos::from_secs(59));
@@ -138,48 +145,41 @@ fn a_policy_can_be_replaced_whole_and_by_its_like_is_left_alone() {
     let engine = engine();
     let mut gate = engine.gate();
     take(&mut gate, "acme", 10, Nanos::ZERO);
-    let policy = || {
-        let mut draft =
-            PolicyDraft::new(KeyHasher::with_secret(3, 5), tokens(60, 0), UnknownTenant::Default).unwrap();
-        draft.tenant("acme", tokens(100, 0)).unwrap();
-        draft.finish()
-    };
+    let policy = || compiled(&spec(60), [("acme", tokens(100, 0))]);
     assert!(engine.replace(policy(), Nanos::ZERO).unwrap());
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 90);
     assert!(!engine.replace(policy(), Nanos::ZERO).unwrap());
     assert_eq!(engine.stats().revision, 2);
-    assert_ne!(engine.declared(), engine.policy().fingerprint());
-    assert!(engine.declared().has_defaults_of(engine.policy().fingerprint()));
 }
 
 #[test]
 fn a_change_that_is_refused_changes_nothing() {
     let engine = engine();
-    let before = engine.policy().hash().to_owned();
+    let before = engine.policy().image().hash().to_owned();
     let bad = engine.amend(
         |draft| {
-            draft.upsert("acme", tokens(5, 0))?;
-            draft.upsert("", tokens(5, 0))
+            draft.upsert("acme", row(tokens(5, 0)))?;
+            draft.upsert("", row(tokens(5, 0)))
         },
         Nanos::ZERO,
     );
-    assert!(bad.is_err());
-    assert_eq!(engine.policy().hash(), before);
+    assert!(bad.unwrap().is_err());
+    assert_eq!(engine.policy().image().hash(), before);
     assert_eq!(left(&mut engine.gate(), "acme", Nanos::ZERO), 60);
 }
 
 #[test]
 fn a_policy_that_was_changed_back_is_the_same_policy() {
     let engine = engine();
-    let before = engine.policy().hash().to_owned();
+    let before = engine.policy().image().hash().to_owned();
     upsert(&engine, "acme", tokens(5, 0), Nanos::ZERO);
-    let once = engine.policy().hash().to_owned();
+    let once = engine.policy().image().hash().to_owned();
     upsert(&engine, "acme", tokens(6, 0), Nanos::ZERO);
-    assert_ne!(engine.policy().hash(), once);
+    assert_ne!(engine.policy().image().hash(), once);
     upsert(&engine, "acme", tokens(5, 0), Nanos::ZERO);
-    assert_eq!(engine.policy().hash(), once);
-    engine.amend(|draft| draft.remove("acme"), Nanos::ZERO).unwrap();
-    assert_eq!(engine.policy().hash(), before);
+    assert_eq!(engine.policy().image().hash(), once);
+    assert!(remove(&engine, "acme", Nanos::ZERO));
+    assert_eq!(engine.policy().image().hash(), before);
 }
 
 /// Threads spend at one instant while the quota is raised under them: in the end, the last quota is admitted, to the token.
@@ -207,10 +207,10 @@ fn threads_admit_exactly_the_last_quota_while_it_is_raised() {
         }
         scope.spawn(|| {
             for quota in (70..=120).step_by(10) {
-                let all = |draft: &mut PolicyDraft| {
-                    names.iter().try_for_each(|name| draft.upsert(name, tokens(quota, 0)))
+                let all = |draft: &mut Draft| {
+                    names.iter().try_for_each(|name| draft.upsert(name, row(tokens(quota, 0))))
                 };
-                engine.amend(all, Nanos::ZERO).unwrap();
+                engine.amend(all, Nanos::ZERO).unwrap().unwrap();
             }
         });
     });
@@ -292,12 +292,12 @@ proptest! {
                     tenant.spent = tenant.spent.min(tenant.capacity());
                     named.insert(name);
                     let (quota, burst) = GRANTS[grant];
-                    engine.amend(|draft| draft.upsert(&name.to_string(), tokens(quota, burst)), at).unwrap();
+                    upsert(&engine, &name.to_string(), tokens(quota, burst), at);
                 }
                 Step::Remove(name) => {
-                    let removed = engine.amend(|draft| draft.remove(&name.to_string()), at);
-                    prop_assert_eq!(removed.is_ok(), named.remove(&name));
-                    if removed.is_ok() && let Some(tenant) = tenants.get_mut(&name) {
+                    let removed = remove(&engine, &name.to_string(), at);
+                    prop_assert_eq!(removed, named.remove(&name));
+                    if removed && let Some(tenant) = tenants.get_mut(&name) {
                         tenant.until(now);
                         tenant.grant = GRANTS[0];
                         tenant.spent = tenant.spent.min(tenant.capacity());

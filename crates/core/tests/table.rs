@@ -8,27 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
-use tollgate_core::policy::Grant;
-use tollgate_core::{Capacity, Engine, Gate, KeyHasher, Nanos, Outcome, PolicyDraft, Subject, UnknownTenant};
+use tollgate_core::{Capacity, Engine, Gate, Grant, Nanos, Outcome, Subject};
 
-const MINUTE: Nanos = Nanos::from_secs(60);
+mod policies;
+
+use policies::{MINUTE, bucket, compiled, draft, refusing, roomy, row, spec, start, tenant};
 
 fn tokens(quota: u64) -> Grant {
-    Grant::Tokens { quota, burst: 0, window: MINUTE }
+    bucket(quota, 0, MINUTE)
 }
 
 /// `quota` a minute for everybody, and for `named` tenants limits of their own.
 fn engine(quota: u64, capacity: Capacity, named: &[(String, Grant)]) -> Arc<Engine> {
-    let hasher = KeyHasher::with_secret(3, 5);
-    let mut draft = PolicyDraft::new(hasher, tokens(quota), UnknownTenant::Default).unwrap();
-    for (name, grant) in named {
-        draft.tenant(name, *grant).unwrap();
-    }
-    Arc::new(Engine::new(hasher, Arc::new(draft.finish()), capacity, Nanos::ZERO).unwrap())
-}
-
-fn roomy() -> Capacity {
-    Capacity { max_keys: 1_000_000, key_share: 1.0 }
+    start(compiled(&spec(quota), named.iter().map(|(name, grant)| (name.as_str(), *grant))), capacity)
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -168,7 +160,7 @@ fn a_block_refuses_until_it_is_over_and_survives_a_move() {
     for _ in 0..60 {
         assert_eq!(take(&mut gate, "acme", Nanos::ZERO), Outcome::Ok);
     }
-    let blocked = gate.block(Subject::Tenant, b"acme", Nanos::from_secs(30), Nanos::ZERO);
+    let blocked = gate.block(&tenant("acme"), Nanos::from_secs(30), Nanos::ZERO);
     assert_eq!((blocked.outcome, blocked.retry), (Outcome::Blocked, Some(Nanos::from_secs(30))));
     engine.sweep(Nanos::from_secs(10));
     engine.upkeep(Nanos::from_secs(10));
@@ -185,12 +177,12 @@ fn a_tenant_without_a_limit_can_be_blocked() {
     let engine = engine(1, roomy(), &[("free".to_owned(), Grant::Unlimited)]);
     let mut gate = engine.gate();
     assert_eq!(take(&mut gate, "free", Nanos::ZERO), Outcome::Unlimited);
-    let blocked = gate.block(Subject::Tenant, b"free", MINUTE, Nanos::ZERO);
+    let blocked = gate.block(&tenant("free"), MINUTE, Nanos::ZERO);
     assert_eq!((blocked.outcome, blocked.retry), (Outcome::Blocked, Some(MINUTE)));
     assert_eq!(take(&mut gate, "free", Nanos::from_secs(59)), Outcome::Blocked);
     assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
-    gate.block(Subject::Tenant, b"free", MINUTE, MINUTE);
-    gate.reset(Subject::Tenant, b"free", MINUTE);
+    gate.block(&tenant("free"), MINUTE, MINUTE);
+    gate.reset(&tenant("free"), MINUTE);
     assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
 }
 
@@ -199,8 +191,8 @@ fn a_reset_lifts_a_block_and_fills_the_bucket() {
     let engine = engine(3, roomy(), &[]);
     let mut gate = engine.gate();
     take(&mut gate, "acme", Nanos::ZERO);
-    gate.block(Subject::Tenant, b"acme", MINUTE, Nanos::ZERO);
-    gate.reset(Subject::Tenant, b"acme", Nanos::ZERO);
+    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO);
+    gate.reset(&tenant("acme"), Nanos::ZERO);
     assert_eq!(take(&mut gate, "acme", Nanos::ZERO), Outcome::Ok);
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 2);
 }
@@ -209,7 +201,7 @@ fn a_reset_lifts_a_block_and_fills_the_bucket() {
 fn a_debt_is_one_capacity_at_most() {
     let engine = engine(60, roomy(), &[]);
     let mut gate = engine.gate();
-    let decision = gate.penalize(Subject::Tenant, b"acme", 1_000, Nanos::ZERO);
+    let decision = gate.penalize(&tenant("acme"), 1_000, Nanos::ZERO);
     assert_eq!((decision.remaining, decision.reset), (0, Nanos::from_secs(120)));
 }
 
@@ -225,13 +217,8 @@ fn peeking_remembers_nothing() {
 
 #[test]
 fn a_policy_can_refuse_who_it_does_not_name() {
-    let hasher = KeyHasher::with_secret(3, 5);
-    let mut draft = PolicyDraft::new(hasher, tokens(5), UnknownTenant::Refuse).unwrap();
-    for (name, grant) in [("acme", tokens(7)), ("free", Grant::Unlimited), ("gone", tokens(0))] {
-        draft.tenant(name, grant).unwrap();
-    }
-    let mut gate =
-        Arc::new(Engine::new(hasher, Arc::new(draft.finish()), roomy(), Nanos::ZERO).unwrap()).gate();
+    let rows = [("acme", tokens(7)), ("free", Grant::Unlimited), ("gone", tokens(0))];
+    let mut gate = start(compiled(&refusing(spec(5)), rows), roomy()).gate();
     assert_eq!(take(&mut gate, "acme", Nanos::ZERO), Outcome::Ok);
     assert_eq!(take(&mut gate, "free", Nanos::ZERO), Outcome::Unlimited);
     assert_eq!(take(&mut gate, "gone", Nanos::ZERO), Outcome::Denied);
@@ -241,29 +228,22 @@ fn a_policy_can_refuse_who_it_does_not_name() {
 
 #[test]
 fn equal_policies_have_equal_hashes_in_any_order() {
-    let hash = |secret, rows: &[(&str, Grant)]| {
-        let mut draft =
-            PolicyDraft::new(KeyHasher::with_secret(secret, 0), tokens(5), UnknownTenant::Default).unwrap();
-        for (name, grant) in rows {
-            draft.tenant(name, *grant).unwrap();
-        }
-        draft.finish().hash().to_owned()
-    };
+    let hash =
+        |rows: &[(&'static str, Grant)]| compiled(&spec(5), rows.iter().copied()).image.hash().to_owned();
     let (a, b, c) = (("a", tokens(1)), ("b", tokens(2)), ("a", tokens(2)));
-    assert_eq!(hash(1, &[a, b]), hash(2, &[b, a]));
-    assert_ne!(hash(1, &[a, b]), hash(1, &[c, b]));
-    assert_ne!(hash(1, &[a]), hash(1, &[a, b]));
+    assert_eq!(hash(&[a, b]), hash(&[b, a]));
+    assert_ne!(hash(&[a, b]), hash(&[c, b]));
+    assert_ne!(hash(&[a]), hash(&[a, b]));
 }
 
 #[test]
 fn a_tenant_named_twice_or_badly_is_refused() {
-    let mut draft =
-        PolicyDraft::new(KeyHasher::with_secret(1, 0), tokens(5), UnknownTenant::Default).unwrap();
-    draft.tenant("acme", tokens(1)).unwrap();
-    assert!(draft.tenant("acme", tokens(1)).is_err());
-    assert!(draft.tenant("", tokens(1)).is_err());
-    assert!(draft.tenant(&"x".repeat(257), tokens(1)).is_err());
-    assert!(draft.tenant(&"x".repeat(256), tokens(1)).is_ok());
+    let mut named = draft(&spec(5), [("acme", tokens(1))]);
+    assert!(named.tenant("", row(tokens(1))).is_err());
+    assert!(named.tenant(&"x".repeat(257), row(tokens(1))).is_err());
+    assert!(named.tenant(&"x".repeat(256), row(tokens(1))).is_ok());
+    named.tenant("acme", row(tokens(1))).unwrap();
+    assert!(named.compile().is_err());
 }
 
 /// Many threads, a growing table and sweeps in between, at one instant: every key admits its quota, to the token.

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that fails, fails")]
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
-use tollgate_core::policy::Grant;
-use tollgate_core::{
-    Capacity, Engine, Gate, Gcra, KeyHasher, Nanos, Outcome, PolicyDraft, Subject, UnknownTenant,
-};
+use tollgate_core::{Capacity, Gate, Gcra, Nanos, Outcome, Subject};
+
+mod policies;
+
+use policies::{bucket, compiled, spec, start, tenant};
 
 const YEAR: u64 = 365 * 86_400 * 1_000_000_000;
 const CAPACITY: Capacity = Capacity { max_keys: 1024, key_share: 1.0 };
@@ -65,10 +64,7 @@ impl Naive {
 }
 
 fn gate(quota: u64, burst: u64, window: u64) -> Gate {
-    let hasher = KeyHasher::with_secret(7, 11);
-    let default = Grant::Tokens { quota, burst, window: Nanos::new(window) };
-    let policy = PolicyDraft::new(hasher, default, UnknownTenant::Default).unwrap().finish();
-    Arc::new(Engine::new(hasher, Arc::new(policy), CAPACITY, Nanos::ZERO).unwrap()).gate()
+    start(compiled(&spec(1), [("acme", bucket(quota, burst, Nanos::new(window)))]), CAPACITY).gate()
 }
 
 #[derive(Debug, Clone)]
@@ -177,11 +173,11 @@ proptest! {
                 }
                 Step::Give(thousandths) => {
                     model.give(part(thousandths));
-                    gate.reward(Subject::Tenant, b"acme", part(thousandths), at)
+                    gate.reward(&tenant("acme"), part(thousandths), at)
                 }
                 Step::Take(thousandths) => {
                     model.take(part(thousandths));
-                    gate.penalize(Subject::Tenant, b"acme", part(thousandths), at)
+                    gate.penalize(&tenant("acme"), part(thousandths), at)
                 }
             };
             prop_assert_eq!(decision.capacity, quota + burst);
@@ -222,8 +218,8 @@ proptest! {
             let mut gate = gate(quota, burst, window);
             for at in [now, now.saturating_add(1), u64::MAX] {
                 gate.consume(Subject::Tenant, b"acme", cost, Nanos::new(at));
-                gate.penalize(Subject::Tenant, b"acme", cost, Nanos::new(at));
-                gate.reward(Subject::Tenant, b"acme", cost, Nanos::new(at));
+                gate.penalize(&tenant("acme"), cost, Nanos::new(at));
+                gate.reward(&tenant("acme"), cost, Nanos::new(at));
                 gate.peek(Subject::Tenant, b"acme", cost, Nanos::new(at));
             }
         }

@@ -1,0 +1,300 @@
+//! All limits of a request or none: who is refused by one is charged by none.
+//!
+//! The quick way reads the buckets of all limits, works out what each would become, and only if all admit puts the new
+//! words there, one compare-and-swap each. Where another thread was faster, that bucket is charged as it now stands; if it
+//! refuses, what was charged before it is given back. So no thread ever waits, and never more is admitted than each limit
+//! allows; a request may be refused, for an instant, by what another thread is about to give back.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use crate::bucket::{Charge, Word};
+use crate::gate::{Gate, Owner, Stale, Target, Whose};
+use crate::limits::{Limited, Party, each_limit, listed, standing, without_limits};
+use crate::meter::Meter;
+use crate::moment::Moment;
+use crate::operation::{Operation, told};
+use crate::policy::keyed::Policy;
+use crate::ruling::{Applied, Charged, Ruling};
+use crate::slot::Slot;
+use crate::table::Table;
+use crate::{KeyHasher, Limit, Nanos, Request, Subject};
+
+/// Limits that the quick way takes: a tenant's quota, and rules. Requests with more take the slow way.
+const QUICK: usize = 16;
+
+impl Gate {
+    /// Admits a request and charges every limit that applies, or refuses it and charges none. The cost is in tokens; a
+    /// rule may have one of its own.
+    pub fn decide(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
+        ruling.clear();
+        let (charged, refused) = match quickly(&self.table, &self.engine.hasher, request, cost, now, ruling) {
+            Quick::Decided => return ruling.conclude(),
+            Quick::Slow { charged } => (charged, false),
+            Quick::Refused { charged } => (charged, true),
+        };
+        for applied in ruling.applied.iter().take(charged).filter(|applied| applied.decision.allowed()) {
+            self.give_back(applied.charge, now, now);
+        }
+        if !refused {
+            self.decide_slowly(request, cost, now, ruling);
+        }
+        ruling.conclude();
+    }
+
+    /// What [`Gate::decide`] would answer, without charging anything.
+    pub fn examine(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
+        while self.examine_under(request, cost, now, ruling).is_err() {}
+        ruling.conclude();
+    }
+
+    /// Takes a charge back that was made at a time; the bucket may be gone, or full again.
+    pub fn give_back(&mut self, charge: Charged, charged: Nanos, now: Nanos) {
+        let whose = Whose::Rule { entry: Policy::DEFAULT, owner: Owner::Nobody };
+        let operation = Operation::Return { cost: charge.cost, charged };
+        // Under any policy, so it is not stale; and what is not there is not made by this.
+        let _ = self.slowly(&Target { key: charge.key, whose }, operation, now, None);
+    }
+
+    /// Debits what was charged once more, whether it holds that or not, into a debt of one capacity at most. The subject and
+    /// its name are those of the request.
+    pub fn debit(&mut self, charge: Charged, subject: Subject, name: &[u8], tokens: u64, now: Nanos) {
+        loop {
+            self.catch_up(now);
+            let policy = Arc::clone(self.policy());
+            let party = Party::of(subject, name, &self.engine.hasher, &policy);
+            let rule = match charge.rule.map(|under| (policy.rule_under(under), under)) {
+                None => None,
+                Some((Some(rule), under)) => Some((rule, under)),
+                // There is no such rule any more.
+                Some((None, _)) => return,
+            };
+            let target = Target { key: charge.key, whose: party.whose(rule) };
+            if self.slowly(&target, Operation::Take(tokens), now, Some(&policy)).is_ok() {
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn decide_slowly(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
+        loop {
+            if let Ok(policy) = self.examine_under(request, cost, now, ruling)
+                && self.charge_all(&policy, request, cost, now, ruling).is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Looks at every limit that applies; gives the policy by which.
+    fn examine_under(
+        &mut self,
+        request: &Request<'_>,
+        cost: u64,
+        now: Nanos,
+        ruling: &mut Ruling,
+    ) -> Result<Arc<Policy>, Stale> {
+        ruling.clear();
+        self.catch_up(now);
+        let policy = Arc::clone(self.policy());
+        for (limit, target) in self.limits(&policy, request, ruling) {
+            let cost = limit.cost(cost);
+            let done = self.slowly(&target, Operation::Peek(cost), now, Some(&policy))?;
+            ruling.applied.push(limit.applied(done.decision, done.key, cost));
+        }
+        Ok(policy)
+    }
+
+    /// Charges what [`Gate::examine_under`] found, unless something denies it.
+    fn charge_all(
+        &mut self,
+        policy: &Arc<Policy>,
+        request: &Request<'_>,
+        cost: u64,
+        now: Nanos,
+        ruling: &mut Ruling,
+    ) -> Result<(), Stale> {
+        if ruling.denies() || ruling.applied.is_empty() {
+            return Ok(());
+        }
+        let limits = self.limits(policy, request, &mut Ruling::default());
+        for (index, (limit, target)) in limits.iter().enumerate() {
+            let cost = limit.cost(cost);
+            let done = self.slowly(target, Operation::Consume(cost), now, Some(policy));
+            let refused = done.is_ok_and(|done| !limit.is_shadow() && !done.decision.allowed());
+            if let Ok(done) = done
+                && let Some(applied) = ruling.applied.get_mut(index)
+            {
+                *applied = limit.applied(done.decision, done.key, cost);
+            }
+            if done.is_err() || refused {
+                for applied in ruling.applied.iter().take(index).filter(|applied| applied.decision.allowed())
+                {
+                    self.give_back(applied.charge, now, now);
+                }
+                done?;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The limits that apply, and their buckets; none, and the ruling is made, where the policy decides without one.
+    pub(crate) fn limits<'a>(
+        &self,
+        policy: &'a Policy,
+        request: &Request<'a>,
+        ruling: &mut Ruling,
+    ) -> Vec<(Limited<'a>, Target<'a>)> {
+        let mut limits = Vec::new();
+        let hasher = &self.engine.hasher;
+        if let Some(entry) = standing(policy, request, ruling) {
+            let party = Party::of(request.subject, request.name, hasher, policy);
+            each_limit(policy, hasher, request, party.key, entry, |limit| {
+                let whose = party.whose(limit.rule.map(|ruled| (ruled.rule, ruled.keyed.key)));
+                limits.push((limit, Target { key: limit.key, whose }));
+            });
+        }
+        limits
+    }
+}
+
+/// A limit that is about to be charged: its bucket as it was read, and as it would be.
+struct Prepared<'a> {
+    limit: Limited<'a>,
+    slot: &'a Slot,
+    meter: &'a Meter,
+    word: Word,
+    cost: u64,
+    /// The state after it, or how long it is refused.
+    admitted: Result<u64, Option<Nanos>>,
+}
+
+impl<'a> Prepared<'a> {
+    #[inline]
+    fn prepare(table: &'a Table, limit: Limited<'a>, moment: Moment, cost: u64) -> Preparation<'a> {
+        let Some(slot) = table.find(limit.key) else { return Preparation::NotSimple };
+        let word = slot.bucket().read().filter(|word| !word.blocked());
+        match (slot.meta().and_then(|meta| table.limit_of(meta)), word) {
+            (Some(Limit::Metered(meter)), Some(word)) => {
+                let cost = limit.cost(cost);
+                let admitted = meter.admit(word.state(), moment, cost);
+                Preparation::Ready(Self { limit, slot, meter, word, cost, admitted })
+            }
+            (Some(Limit::Unlimited), Some(_)) => Preparation::Needless,
+            _ => Preparation::NotSimple,
+        }
+    }
+
+    /// Charges it; `false` if the bucket is on the move, or blocked.
+    #[inline]
+    fn charge(&mut self, moment: Moment) -> bool {
+        let Ok(state) = self.admitted else { return true };
+        if self.slot.bucket().replace(self.word, self.word.with_state(state)).is_ok() {
+            return true;
+        }
+        match self.slot.bucket().charge(self.meter, moment, self.cost) {
+            Charge::Admitted(state) => self.admitted = Ok(state),
+            Charge::Refused(state, wait) => {
+                self.word = self.word.with_state(state);
+                self.admitted = Err(wait);
+            }
+            Charge::Blocked | Charge::Elsewhere => return false,
+        }
+        true
+    }
+
+    fn denies(&self) -> bool {
+        self.admitted.is_err() && !self.limit.is_shadow()
+    }
+
+    /// What it came to; `charged`: the bucket is as it was admitted, and not as it was read.
+    #[inline]
+    fn applied(&self, moment: Moment, charged: bool) -> Applied {
+        let state = match self.admitted {
+            Ok(state) if charged => state,
+            Ok(_) | Err(_) => self.word.state(),
+        };
+        let decision = told(self.meter, state, moment, self.admitted.map(|_| ()));
+        self.limit.applied(decision, self.limit.key, self.cost)
+    }
+}
+
+/// What came of looking at a limit.
+enum Preparation<'a> {
+    Ready(Prepared<'a>),
+    /// There is nothing to charge.
+    Needless,
+    /// Its bucket is not there yet, or is on the move, or blocked.
+    NotSimple,
+}
+
+/// What came of the quick way.
+enum Quick {
+    Decided,
+    /// It has to be done the slow way. The first so many of the ruling have been charged, and are to be given back.
+    Slow {
+        charged: usize,
+    },
+    /// It is refused, by a bucket that another thread has charged meanwhile; the same goes for the first so many.
+    Refused {
+        charged: usize,
+    },
+}
+
+#[inline]
+fn quickly<'a>(
+    table: &'a Table,
+    hasher: &KeyHasher,
+    request: &Request<'_>,
+    cost: u64,
+    now: Nanos,
+    ruling: &mut Ruling,
+) -> Quick {
+    const SLOW: Quick = Quick::Slow { charged: 0 };
+    if table.known_to_be_forwarded() || table.is_due_for_renewal(now) {
+        return SLOW;
+    }
+    let policy = &*table.policy;
+    if let Some(decision) = listed(policy, request) {
+        ruling.decide_alone(decision);
+        return Quick::Decided;
+    }
+    let key = hasher.key(request.subject, request.name);
+    let known = table.find(key).and_then(Slot::meta).and_then(|meta| policy.entry(meta.entry()));
+    let Some(entry) = known else { return SLOW };
+    if let Some(decision) = without_limits(entry.verdict) {
+        ruling.decide_alone(decision);
+        return Quick::Decided;
+    }
+    let moment = table.moment(now);
+    let mut limits = ArrayVec::<Prepared<'a>, QUICK>::new();
+    let mut simple = true;
+    each_limit(policy, hasher, request, key, entry, |limit| {
+        match Prepared::prepare(table, limit, moment, cost) {
+            Preparation::Ready(prepared) => simple &= limits.try_push(prepared).is_ok(),
+            Preparation::Needless => {}
+            Preparation::NotSimple => simple = false,
+        }
+    });
+    if !simple {
+        return SLOW;
+    }
+    if limits.iter().any(Prepared::denies) {
+        ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, false)));
+        return Quick::Decided;
+    }
+    for index in 0..limits.len() {
+        let Some(limit) = limits.get_mut(index) else { break };
+        let charged = limit.charge(moment);
+        if charged && !limit.denies() {
+            continue;
+        }
+        ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, false)));
+        return if charged { Quick::Refused { charged: index } } else { Quick::Slow { charged: index } };
+    }
+    ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, true)));
+    Quick::Decided
+}
