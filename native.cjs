@@ -836,5 +836,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Channel = nativeBinding.Channel
+module.exports.CompiledPolicy = nativeBinding.CompiledPolicy
 module.exports.Gate = nativeBinding.Gate
 module.exports.PolicyDraft = nativeBinding.PolicyDraft

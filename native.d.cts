@@ -12,25 +12,48 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export declare class Channel {
   constructor(answer: Float64Array)
   /** The functions on the path of a request. */
-  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void }
+  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void }
+}
+
+/** A compiled policy. */
+export declare class CompiledPolicy {
+  /** What the compiler did, as JSON. */
+  report(): string
+  /** The bytes. */
+  image(): Buffer
+  /** Their hash. */
+  get hash(): string
 }
 
 export declare class Gate {
-  constructor(channel: Channel, namespace: string, draft: PolicyDraft, maxKeys: number, keyShare: number, refreshes: boolean)
+  constructor(channel: Channel, namespace: string, policy: CompiledPolicy, maxKeys: number, keyShare: number, refreshes: boolean)
   /** Its number among the limiters of its environment. */
   get id(): number
-  peek(name: string, anonymous: boolean): number
-  reward(name: string, anonymous: boolean, amount: number): number
-  penalize(name: string, anonymous: boolean, amount: number): number
-  block(name: string, anonymous: boolean, durationMs: number): number
-  reset(name: string, anonymous: boolean): number
+  needs(): GateNeeds
+  /** The number of a rule; -1 for a name that none has. */
+  ruleNamed(name: string): number
+  examine(request: Said): number
+  reward(request: Said, amount: number): number
+  penalize(request: Said, amount: number): number
+  block(request: Said, durationMs: number): number
+  reset(request: Said): number
+  /** The request has ended: slots come back, costs stay. */
+  end(ticket: number): boolean
+  /** As if it had not been: everything comes back. */
+  cancel(ticket: number): boolean
+  /** It cost so much, whatever was charged; `false` if the ticket was handed in before, or has expired. */
+  settleAt(ticket: number, actual: number): boolean
+  /** Lets a ticket expire after a time: then what was charged stays charged. */
+  expire(ticket: number, afterMs: number): void
+  /** In words: what the policy makes of a request, and why. */
+  explain(request: Said): string
   /**
    * Gives tenants limits of their own, and takes others' away; resolves, once that is in force, to which of those had
-   * one. Columns as in [`PolicyDraft::add_tenants`].
+   * one.
    */
-  amend(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, removed: Array<string>): Promise<boolean[]>
+  amend(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, kinds: Float64Array, removed: Array<string>): Promise<boolean[]>
   /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(draft: PolicyDraft): Promise<boolean>
+  replace(policy: CompiledPolicy): Promise<boolean>
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void
@@ -38,8 +61,33 @@ export declare class Gate {
 }
 
 export declare class PolicyDraft {
-  constructor(quota: number, burst: number, windowMs: number, rejectUnknown: boolean)
-  addTenants(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array): void
+  /** The faults of a policy in JSON, as JSON: a list of `{ path, given, accepted, hint? }`. */
+  static faults(specJson: string): string
+  /** The methods that rules may name, in the order of their codes. */
+  static methodNames(): Array<string>
+  /** Throws a list of faults in JSON. */
+  constructor(specJson: string, optimizationLevel: number)
+  /** Adds tenants: see [`Columns`]. Whether one came twice, the compiler sees. */
+  addTenants(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, kinds: Float64Array): void
+  /** Compiles it on libuv's pool; a draft is compiled once. */
+  compile(): Promise<CompiledPolicy>
+}
+
+/** What a decision by the policy in force needs of a request. */
+export interface GateNeeds {
+  /** What tells this policy from every other. */
+  generation: number
+  /** Does the tenant alone decide? */
+  plain: boolean
+  path: boolean
+  method: boolean
+  /** For the lists, or for rules that are kept per address. */
+  address: boolean
+  user: boolean
+  /** Names of keys that rules are kept per, in the order in which they are to be given. */
+  keys: Array<string>
+  /** Names of rules, by number. */
+  rules: Array<string>
 }
 
 /** What the engine holds at the moment. */
@@ -50,6 +98,9 @@ export interface GateStats {
   overflowed: number
   revision: number
   tenants: number
+  rules: number
   limits: number
+  imageBytes: number
+  optimizationLevel: number
   policyHash: string
 }

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use napi::{Env, Task};
 use tollgate_core::engine::AmendError;
-use tollgate_core::policy::Grant;
-use tollgate_core::{Engine, Nanos, Policy, PolicyDraft};
+use tollgate_core::policy::{Compiled, Declared, Draft};
+use tollgate_core::{Engine, Nanos};
 
 /// One [`Engine::amend`].
 pub struct Amend {
     pub engine: Arc<Engine>,
-    pub rows: Vec<(String, Grant)>,
+    pub rows: Vec<(String, Declared)>,
     pub removed: Vec<String>,
     pub now: Nanos,
 }
 
 impl Amend {
     /// Which of the removed had a limit of their own.
-    fn remove(&self, draft: &mut PolicyDraft) -> Vec<bool> {
-        self.removed.iter().map(|name| draft.remove(name).is_ok()).collect()
+    fn remove(&self, draft: &mut Draft) -> Vec<bool> {
+        self.removed.iter().map(|name| draft.remove(name)).collect()
     }
 }
 
@@ -33,11 +33,12 @@ impl Task for Amend {
             self.engine.amend(
                 |draft| {
                     gone = self.remove(draft);
-                    self.rows.iter().try_for_each(|(name, grant)| draft.upsert(name, *grant))
+                    self.rows.iter().try_for_each(|(name, declared)| draft.upsert(name, *declared))
                 },
                 self.now,
             )
-        })?;
+        })?
+        .map_err(|fault| napi::Error::from_reason(fault.to_string()))?;
         Ok(gone)
     }
 
@@ -49,7 +50,7 @@ impl Task for Amend {
 /// One [`Engine::replace`].
 pub struct Replace {
     pub engine: Arc<Engine>,
-    pub policy: Option<Policy>,
+    pub policy: Option<Compiled>,
     pub now: Nanos,
 }
 

@@ -2,34 +2,51 @@
 //! created for a decision here, and no number crosses the boundary as a handle.
 
 use napi::bindgen_prelude::Float64Array;
-use tollgate_core::{Decision, Nanos, Outcome};
+use tollgate_core::{Applied, Decision, Nanos, Outcome, Ruling};
 
 use crate::clock;
 use crate::error::{Error, config};
-
-/// Its length, in numbers.
-const LENGTH: usize = 10;
 
 /// Outcomes that only this side of the boundary knows.
 pub const INVALID_TENANT: i32 = -1;
 pub const INVALID_COST: i32 = -2;
 pub const CLOSED: i32 = -3;
+/// The policy is not the one that JavaScript has read: it looks again at what a decision needs of a request.
+pub const STALE: i32 = -4;
 
 /// 2^53 - 1: the largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// | index | direction | meaning                                                          |
-/// |-------|-----------|------------------------------------------------------------------|
-/// | 0     | in        | the cost, in tokens                                              |
-/// | 1     | in        | the time, in milliseconds; NaN for the system's monotonic clock  |
-/// | 2     | out       | the quota of the limit that applied; Infinity if there is none   |
-/// | 3     | out       | tokens in a full bucket; Infinity if there is no limit           |
-/// | 4     | out       | whole tokens left                                                |
-/// | 5     | out       | milliseconds until the bucket is full                            |
-/// | 6     | out       | milliseconds until it would be admitted; Infinity if never       |
-/// | 7     | out       | what the hot call came to: an outcome, or why it decided nothing |
-/// | 8     | in        | the number of the limiter that a hot call is for                 |
-/// | 9     | out       | the window of the limit that applied, in milliseconds            |
+/// Where the limits begin that applied.
+const APPLIED: usize = 20;
+/// Numbers for each of them: the rule (-1 for the tenant's quota), the code of the outcome (and 100, if it is a shadow rule),
+/// and then quota, capacity, remaining, reset, retry and window as below.
+const EACH: usize = 8;
+/// A tenant's quota and every rule that a policy may have.
+const MOST_APPLIED: usize = 257;
+/// Its length, in numbers.
+const LENGTH: usize = APPLIED + MOST_APPLIED * EACH;
+
+/// | index | direction | meaning                                                              |
+/// |-------|-----------|----------------------------------------------------------------------|
+/// | 0     | in        | the cost, in tokens                                                  |
+/// | 1     | in        | the time, in milliseconds; NaN for the system's monotonic clock      |
+/// | 2     | out       | the quota of the limit that decided; Infinity if there is none       |
+/// | 3     | out       | tokens in a full bucket; Infinity if there is no limit               |
+/// | 4     | out       | whole tokens left                                                    |
+/// | 5     | out       | milliseconds until the bucket is full                                |
+/// | 6     | out       | milliseconds until it would be admitted; Infinity if never           |
+/// | 7     | out       | what the hot call came to: an outcome, or why it decided nothing     |
+/// | 8     | in        | the number of the limiter that a hot call is for                     |
+/// | 9     | out       | the window of the limit that decided, in milliseconds                |
+/// | 10    | in        | the generation of the policy that JavaScript has read                |
+/// | 11    | in        | the code of the request's method                                     |
+/// | 12    | in        | flags: see [`Asked`]                                                 |
+/// | 13    | in        | the rule that is charged whether it matches or not; -1 for none      |
+/// | 14    | out       | how many limits applied                                              |
+/// | 15    | out       | the ticket by which what was charged is given back; 0 for none       |
+/// | 16    | out       | which of those that applied decided; -1 for none                     |
+/// | 20... | out       | the limits that applied, [`EACH`] numbers each                       |
 pub struct Answer(Float64Array);
 
 impl TryFrom<Float64Array> for Answer {
@@ -65,6 +82,11 @@ impl Answer {
         }
     }
 
+    /// Does JavaScript give the time?
+    pub fn gives_time(&self) -> bool {
+        !self.read(1).is_nan()
+    }
+
     /// The time.
     #[inline]
     pub fn now(&self) -> Nanos {
@@ -90,26 +112,146 @@ impl Answer {
         }
     }
 
-    /// Leaves a decision; gives the code of its outcome.
+    /// What a call asks for, in its flags.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    pub fn asked(&self) -> Asked {
+        Asked(self.read(12) as u32)
+    }
+
+    /// The generation that JavaScript has read.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    pub fn generation(&self) -> u64 {
+        self.read(10) as u64
+    }
+
+    /// The code of the request's method.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    pub fn method(&self) -> u8 {
+        self.read(11) as u8
+    }
+
+    /// The rule that is charged whether it matches or not.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    pub fn rule(&self) -> Option<u16> {
+        let rule = self.read(13);
+        (0.0..f64::from(u16::MAX)).contains(&rule).then_some(rule as u16)
+    }
+
+    /// Leaves a decision that one limit made, or none; gives the code of its outcome.
     #[inline]
     pub fn leave(&mut self, decision: &Decision) -> i32 {
-        let unlimited = decision.outcome == Outcome::Unlimited;
-        if let [_, _, quota, capacity, remaining, reset, retry, _, _, window] = self.numbers() {
-            *quota = if decision.quota == u64::MAX { f64::INFINITY } else { number(decision.quota) };
-            *window = number(decision.window.as_millis_ceil());
-            *capacity = if unlimited { f64::INFINITY } else { number(decision.capacity) };
-            *remaining = if unlimited { f64::INFINITY } else { number(decision.remaining) };
-            *reset = number(decision.reset.as_millis_ceil());
-            *retry = decision.retry.map_or(f64::INFINITY, |wait| number(wait.as_millis_ceil()));
+        let numbers = Numbers::of(decision);
+        let array = self.numbers();
+        if let [_, _, quota, capacity, remaining, reset, retry, _, _, window, ..] = array {
+            *quota = numbers.quota;
+            *capacity = numbers.capacity;
+            *remaining = numbers.remaining;
+            *reset = numbers.reset;
+            *retry = numbers.retry;
+            *window = numbers.window;
         }
-        match decision.outcome {
-            Outcome::Ok => 0,
-            Outcome::Quota => 1,
-            Outcome::Blocked => 2,
-            Outcome::Denied => 3,
-            Outcome::Overflow => 4,
-            Outcome::Unlimited => 5,
-            Outcome::Unknown => 6,
+        code(decision.outcome)
+    }
+
+    /// Leaves a ruling, and the ticket for what it charged; gives the code of the whole request's outcome.
+    #[inline]
+    pub fn leave_ruling(&mut self, ruling: &Ruling, ticket: f64) -> i32 {
+        let outcome = self.leave(ruling.decision());
+        let (mut count, mut decisive) = (0, -1.0);
+        let array = self.numbers();
+        for applied in ruling.applied().iter().filter(|each| each.decision.outcome != Outcome::Unlimited) {
+            let start = APPLIED + count * EACH;
+            let Some(place) = array.get_mut(start..start + EACH) else { break };
+            if ruling.decisive().is_some_and(|decisive| std::ptr::eq(decisive, applied)) {
+                decisive = count as f64;
+            }
+            write(applied, place);
+            count += 1;
+        }
+        if let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, left_count, left_ticket, left_decisive, ..] = array
+        {
+            *left_count = count as f64;
+            *left_ticket = ticket;
+            *left_decisive = decisive;
+        }
+        outcome
+    }
+}
+
+/// What a call asks for besides a decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked(u32);
+
+impl Asked {
+    /// The name is that of a client without a tenant.
+    pub fn anonymous(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The tenant's quota, and what matches, was charged before: the named rule alone.
+    pub fn rule_alone(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// A ticket for all that is charged, and not for slots alone.
+    pub fn ticket(self) -> bool {
+        self.0 & 4 != 0
+    }
+}
+
+fn code(outcome: Outcome) -> i32 {
+    match outcome {
+        Outcome::Ok => 0,
+        Outcome::Quota => 1,
+        Outcome::Blocked => 2,
+        Outcome::Denied => 3,
+        Outcome::Overflow => 4,
+        Outcome::Unlimited => 5,
+        Outcome::Unknown => 6,
+        Outcome::Concurrency => 7,
+    }
+}
+
+#[inline]
+fn write(applied: &Applied, place: &mut [f64]) {
+    let numbers = Numbers::of(&applied.decision);
+    if let [rule, outcome, quota, capacity, remaining, reset, retry, window] = place {
+        *rule = applied.rule.map_or(-1.0, f64::from);
+        *outcome = f64::from(code(applied.decision.outcome) + if applied.shadow { 100 } else { 0 });
+        *quota = numbers.quota;
+        *capacity = numbers.capacity;
+        *remaining = numbers.remaining;
+        *reset = numbers.reset;
+        *retry = numbers.retry;
+        *window = numbers.window;
+    }
+}
+
+/// A decision in JavaScript's numbers.
+struct Numbers {
+    quota: f64,
+    capacity: f64,
+    remaining: f64,
+    reset: f64,
+    retry: f64,
+    window: f64,
+}
+
+impl Numbers {
+    #[inline]
+    fn of(decision: &Decision) -> Self {
+        let unlimited = decision.outcome == Outcome::Unlimited;
+        Self {
+            quota: if decision.quota == u64::MAX { f64::INFINITY } else { number(decision.quota) },
+            capacity: if unlimited { f64::INFINITY } else { number(decision.capacity) },
+            remaining: if unlimited { f64::INFINITY } else { number(decision.remaining) },
+            reset: number(decision.reset.as_millis_ceil()),
+            retry: decision.retry.map_or(f64::INFINITY, |wait| number(wait.as_millis_ceil())),
+            window: number(decision.window.as_millis_ceil()),
         }
     }
 }

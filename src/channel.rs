@@ -14,6 +14,7 @@ use napi_derive::napi;
 use tollgate_core::{Gate, Subject};
 
 use crate::answer::Answer;
+use crate::arguments::Arguments;
 use crate::error::{Result, internal};
 use crate::hot;
 use crate::session::Session;
@@ -21,19 +22,41 @@ use crate::session::Session;
 /// On one environment's thread alone.
 pub struct Sessions {
     pub answer: Answer,
+    /// Of the call that is being made.
+    pub arguments: Arguments,
     /// By number. A number is never given again, so what calls a closed limiter reaches no other.
-    sessions: Vec<Session>,
+    limiters: Vec<Session>,
 }
 
 impl Sessions {
-    pub fn enter(&mut self, gate: Gate) -> usize {
-        self.sessions.push(Session::new(gate));
-        self.sessions.len() - 1
+    pub fn enter(&mut self, gate: Gate, given_clock: bool) -> usize {
+        self.limiters.push(Session::new(gate, given_clock));
+        self.limiters.len() - 1
     }
 
     #[inline]
     pub fn get(&mut self, id: usize) -> Option<(&mut Session, &mut Answer)> {
-        Some((self.sessions.get_mut(id)?, &mut self.answer))
+        Some((self.limiters.get_mut(id)?, &mut self.answer))
+    }
+
+    /// A limiter, and what the call that is being made says.
+    pub fn session(&mut self, id: usize) -> Option<(&mut Session, &mut Answer, &Arguments)> {
+        Some((self.limiters.get_mut(id)?, &mut self.answer, &self.arguments))
+    }
+
+    /// A decision on the request in the arguments, by the limiter whose number lies in the answer.
+    #[inline]
+    pub fn decide(&mut self, env: sys::napi_env) {
+        let Self { answer, arguments, limiters, .. } = self;
+        let outcome = match limiters.get_mut(answer.limiter()) {
+            Some(session) => {
+                let outcome = session.decide(answer, arguments);
+                session.keep_up(env, answer);
+                outcome
+            }
+            None => crate::answer::CLOSED,
+        };
+        answer.leave_outcome(outcome);
     }
 
     /// The hot call, on the limiter whose number lies in the answer; leaves what it came to.
@@ -62,13 +85,19 @@ impl Channel {
     #[napi(constructor, catch_unwind)]
     pub fn new(answer: Float64Array) -> Result<Self> {
         let answer = Answer::try_from(answer)?;
-        Ok(Self { sessions: Rc::new(RefCell::new(Sessions { answer, sessions: Vec::new() })) })
+        Ok(Self {
+            sessions: Rc::new(RefCell::new(Sessions {
+                answer,
+                arguments: Arguments::default(),
+                limiters: Vec::new(),
+            })),
+        })
     }
 
     /// The functions on the path of a request.
     #[napi(
         catch_unwind,
-        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void }"
+        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void }"
     )]
     pub fn hot(&self, env: Env) -> Result<Object<'_>> {
         let mut functions = Object::new(&env).map_err(internal)?;
@@ -79,6 +108,8 @@ impl Channel {
             functions.set_named_property(name, function).map_err(internal)
         };
         set("consume", hot::consume(env.raw(), &self.sessions)?)?;
+        set("decide", hot::decide(env.raw(), &self.sessions)?)?;
+        set("decideByKeys", hot::decide_by_keys(env.raw(), &self.sessions)?)?;
         set("consumeAnonymous", hot::consume_anonymous(env.raw(), &self.sessions)?)?;
         Ok(functions)
     }

@@ -1,9 +1,9 @@
 //! The clock: monotonic, from the start of the process.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use tollgate_core::Nanos;
+use tollgate_core::{Epoch, Nanos};
 
 static START: OnceLock<Instant> = OnceLock::new();
 
@@ -21,4 +21,14 @@ pub fn now() -> Nanos {
 )]
 pub fn at(millis: f64) -> Nanos {
     if millis.is_nan() { now() } else { Nanos::new((millis * 1e6) as u64) }
+}
+
+/// An instant on both clocks. A clock that JavaScript gives is the wall clock too: its milliseconds count from the Unix
+/// epoch, as far as windows are aligned to that.
+pub fn epoch(now: Nanos, given: bool) -> Epoch {
+    if given {
+        return Epoch { monotonic: now, wall: now };
+    }
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Epoch { monotonic: now, wall: Nanos::new(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX)) }
 }

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
 use napi_derive::napi;
-use tollgate_core::{Capacity, Decision, Engine, Nanos, Subject};
+use tollgate_core::{Capacity, Decision, Engine, Nanos, Request};
 
 use crate::amend::{Amend, Replace};
 use crate::answer::{CLOSED, INVALID_COST, tokens};
 use crate::channel::{Channel, Sessions};
-use crate::draft::{PolicyDraft, rows};
+use crate::columns::Columns;
+use crate::compiled::CompiledPolicy;
 use crate::error::{Result, closed, config};
 use crate::namespace;
+use crate::tickets::Settlement;
 
 /// What the engine holds at the moment.
 #[napi(object)]
@@ -25,8 +27,30 @@ pub struct GateStats {
     pub overflowed: f64,
     pub revision: f64,
     pub tenants: f64,
+    pub rules: f64,
     pub limits: f64,
+    pub image_bytes: f64,
+    pub optimization_level: f64,
     pub policy_hash: String,
+}
+
+/// What a decision by the policy in force needs of a request.
+#[napi(object)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part of a request")]
+pub struct GateNeeds {
+    /// What tells this policy from every other.
+    pub generation: f64,
+    /// Does the tenant alone decide?
+    pub plain: bool,
+    pub path: bool,
+    pub method: bool,
+    /// For the lists, or for rules that are kept per address.
+    pub address: bool,
+    pub user: bool,
+    /// Names of keys that rules are kept per, in the order in which they are to be given.
+    pub keys: Vec<String>,
+    /// Names of rules, by number.
+    pub rules: Vec<String>,
 }
 
 #[napi]
@@ -35,9 +59,8 @@ pub struct Gate {
     id: usize,
 }
 
-fn subject(anonymous: bool) -> Subject {
-    if anonymous { Subject::Anonymous } else { Subject::Tenant }
-}
+/// What a slower call says of a request: its name, its path, its address and the values that rules are kept per.
+type Said = Vec<Option<Utf16String>>;
 
 #[napi]
 impl Gate {
@@ -45,7 +68,7 @@ impl Gate {
     pub fn new(
         channel: &Channel,
         namespace: String,
-        draft: &mut PolicyDraft,
+        policy: &CompiledPolicy,
         max_keys: u32,
         key_share: f64,
         refreshes: bool,
@@ -55,9 +78,10 @@ impl Gate {
         }
         let mut sessions = channel.sessions.borrow_mut();
         let capacity = Capacity { max_keys, key_share };
-        let engine =
-            namespace::enter(&namespace, draft.finish()?, capacity, refreshes, sessions.answer.now())?;
-        let id = sessions.enter(engine.gate());
+        let given_clock = sessions.answer.gives_time();
+        let now = crate::clock::epoch(sessions.answer.now(), given_clock);
+        let engine = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
+        let id = sessions.enter(engine.gate(), given_clock);
         Ok(Self { sessions: Rc::clone(&channel.sessions), id })
     }
 
@@ -68,37 +92,110 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    pub fn peek(&self, env: Env, name: Utf16String, anonymous: bool) -> i32 {
-        let Some(cost) = self.sessions.borrow().answer.cost() else { return INVALID_COST };
-        self.decide(env, &name, |gate, name, now| gate.peek(subject(anonymous), name, cost, now))
+    pub fn needs(&self) -> Result<GateNeeds> {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
+        let gate = session.gate_mut().ok_or_else(closed)?;
+        let generation = gate.generation(now).get() as f64;
+        let policy = gate.policy();
+        let (image, needs) = (policy.image(), policy.image().needs());
+        Ok(GateNeeds {
+            generation,
+            plain: policy.is_plain(),
+            path: needs.path,
+            method: needs.method,
+            address: needs.address,
+            user: needs.user,
+            keys: image.key_names().iter().map(ToString::to_string).collect(),
+            rules: image.rules().iter().map(|rule| rule.name.to_string()).collect(),
+        })
+    }
+
+    /// The number of a rule; -1 for a name that none has.
+    #[napi(catch_unwind)]
+    pub fn rule_named(&self, name: String) -> Result<f64> {
+        Ok(self.engine()?.policy().image().rule_named(&name).map_or(-1.0, f64::from))
     }
 
     #[napi(catch_unwind)]
-    pub fn reward(&self, env: Env, name: Utf16String, anonymous: bool, amount: f64) -> i32 {
+    pub fn examine(&self, env: Env, request: Said) -> i32 {
+        self.with_arguments(env, &request, |sessions, id| {
+            let (session, answer, arguments) = sessions.session(id)?;
+            Some(session.examine(answer, arguments))
+        })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn reward(&self, env: Env, request: Said, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
-        self.decide(env, &name, |gate, name, now| gate.reward(subject(anonymous), name, amount, now))
+        self.adjust(env, &request, |gate, request, now| gate.reward(request, amount, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn penalize(&self, env: Env, name: Utf16String, anonymous: bool, amount: f64) -> i32 {
+    pub fn penalize(&self, env: Env, request: Said, amount: f64) -> i32 {
         let Some(amount) = tokens(amount) else { return INVALID_COST };
-        self.decide(env, &name, |gate, name, now| gate.penalize(subject(anonymous), name, amount, now))
+        self.adjust(env, &request, |gate, request, now| gate.penalize(request, amount, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn block(&self, env: Env, name: Utf16String, anonymous: bool, duration_ms: f64) -> i32 {
+    pub fn block(&self, env: Env, request: Said, duration_ms: f64) -> i32 {
         let Some(millis) = tokens(duration_ms) else { return INVALID_COST };
         let time = Nanos::from_millis(millis);
-        self.decide(env, &name, |gate, name, now| gate.block(subject(anonymous), name, time, now))
+        self.adjust(env, &request, |gate, request, now| gate.block(request, time, now))
     }
 
     #[napi(catch_unwind)]
-    pub fn reset(&self, env: Env, name: Utf16String, anonymous: bool) -> i32 {
-        self.decide(env, &name, |gate, name, now| gate.reset(subject(anonymous), name, now))
+    pub fn reset(&self, env: Env, request: Said) -> i32 {
+        self.adjust(env, &request, tollgate_core::Gate::reset)
+    }
+
+    /// The request has ended: slots come back, costs stay.
+    #[napi(catch_unwind)]
+    pub fn end(&self, env: Env, ticket: f64) -> bool {
+        self.settle(env, ticket, &Settlement::Ended)
+    }
+
+    /// As if it had not been: everything comes back.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, env: Env, ticket: f64) -> bool {
+        self.settle(env, ticket, &Settlement::Cancelled)
+    }
+
+    /// It cost so much, whatever was charged; `false` if the ticket was handed in before, or has expired.
+    #[napi(catch_unwind)]
+    pub fn settle_at(&self, env: Env, ticket: f64, actual: f64) -> Result<bool> {
+        let actual = tokens(actual).ok_or_else(|| config(format!("actual: {actual}")))?;
+        Ok(self.settle(env, ticket, &Settlement::Actual(actual)))
+    }
+
+    /// Lets a ticket expire after a time: then what was charged stays charged.
+    #[napi(catch_unwind)]
+    pub fn expire(&self, ticket: f64, after_ms: f64) {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        if let (Some(ticket), Some(after)) = (tokens(ticket), tokens(after_ms))
+            && let Some((session, _)) = sessions.get(self.id)
+        {
+            session.expire(ticket, now + Nanos::from_millis(after));
+        }
+    }
+
+    /// In words: what the policy makes of a request, and why.
+    #[napi(catch_unwind)]
+    pub fn explain(&self, env: Env, request: Said) -> String {
+        let mut text = None;
+        self.with_arguments(env, &request, |sessions, id| {
+            let (session, answer, arguments) = sessions.session(id)?;
+            text = session.explain(answer, arguments);
+            Some(0)
+        });
+        // Of a policy that was replaced this moment there is nothing to say.
+        text.unwrap_or_default()
     }
 
     /// Gives tenants limits of their own, and takes others' away; resolves, once that is in force, to which of those had
-    /// one. Columns as in [`PolicyDraft::add_tenants`].
+    /// one.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean[]>")]
     pub fn amend(
         &self,
@@ -106,33 +203,39 @@ impl Gate {
         quotas: Float64Array,
         bursts: Float64Array,
         windows_ms: Float64Array,
+        kinds: Float64Array,
         removed: Vec<String>,
     ) -> Result<AsyncTask<Amend>> {
-        let rows = rows(names, &quotas, &bursts, &windows_ms)?;
+        let columns = Columns::new(&quotas, &bursts, &windows_ms, &kinds);
+        let rows = columns.rows(names)?;
         let now = self.sessions.borrow().answer.now();
         Ok(AsyncTask::new(Amend { engine: self.engine()?, rows, removed, now }))
     }
 
     /// Replaces the policy; resolves, once it is in force, to whether it is another one.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
-    pub fn replace(&self, draft: &mut PolicyDraft) -> Result<AsyncTask<Replace>> {
+    pub fn replace(&self, policy: &CompiledPolicy) -> Result<AsyncTask<Replace>> {
         let now = self.sessions.borrow().answer.now();
-        Ok(AsyncTask::new(Replace { engine: self.engine()?, policy: Some(draft.finish()?), now }))
+        Ok(AsyncTask::new(Replace { engine: self.engine()?, policy: Some(policy.compiled()), now }))
     }
 
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<GateStats> {
         let engine = self.engine()?;
         let (stats, policy) = (engine.stats(), engine.policy());
+        let (image, report) = (policy.image(), &policy.compiled().report);
         Ok(GateStats {
             keys: stats.keys as f64,
             slots: stats.slots as f64,
             bytes: stats.bytes as f64,
             overflowed: stats.overflowed as f64,
             revision: stats.revision as f64,
-            tenants: policy.tenants() as f64,
-            limits: policy.limits() as f64,
-            policy_hash: policy.hash().to_owned(),
+            tenants: image.tenants() as f64,
+            rules: image.rules().len() as f64,
+            limits: image.limits() as f64,
+            image_bytes: image.bytes().len() as f64,
+            optimization_level: f64::from(report.level),
+            policy_hash: image.hash().to_owned(),
         })
     }
 
@@ -148,8 +251,10 @@ impl Gate {
 
     #[napi(catch_unwind)]
     pub fn close(&self) {
-        if let Some((session, _)) = self.sessions.borrow_mut().get(self.id) {
-            session.close();
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        if let Some((session, _)) = sessions.get(self.id) {
+            session.close(now);
         }
     }
 
@@ -159,18 +264,43 @@ impl Gate {
         gate.map(|gate| Arc::clone(gate.engine())).ok_or_else(closed)
     }
 
-    fn decide(
+    fn adjust(
         &self,
         env: Env,
-        name: &[u16],
-        decide: impl FnOnce(&mut tollgate_core::Gate, &[u8], Nanos) -> Decision,
+        request: &Said,
+        adjust: impl FnOnce(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Decision,
     ) -> i32 {
-        let name = String::from_utf16(name).ok();
+        self.with_arguments(env, request, |sessions, id| {
+            let (session, answer, arguments) = sessions.session(id)?;
+            Some(session.adjust(answer, arguments, adjust))
+        })
+    }
+
+    /// Reads a request into the arguments, does something about it, and starts what upkeep that leaves.
+    fn with_arguments(
+        &self,
+        env: Env,
+        request: &Said,
+        act: impl FnOnce(&mut Sessions, usize) -> Option<i32>,
+    ) -> i32 {
         let mut sessions = self.sessions.borrow_mut();
-        let Some((session, answer)) = sessions.get(self.id) else { return CLOSED };
-        let outcome = session.decide(answer, name.as_deref().map(str::as_bytes), decide);
-        session.keep_up(env.raw(), answer);
+        sessions.arguments.read(request.iter().map(Option::as_deref));
+        let outcome = act(&mut sessions, self.id).unwrap_or(CLOSED);
+        if let Some((session, answer)) = sessions.get(self.id) {
+            session.keep_up(env.raw(), answer);
+        }
         outcome
+    }
+
+    fn settle(&self, env: Env, ticket: f64, settlement: &Settlement) -> bool {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        let (Some(ticket), Some((session, answer))) = (tokens(ticket), sessions.get(self.id)) else {
+            return false;
+        };
+        let settled = session.settle(ticket, settlement, now);
+        session.keep_up(env.raw(), answer);
+        settled
     }
 }
 
@@ -181,7 +311,7 @@ impl Drop for Gate {
         if let Ok(mut sessions) = self.sessions.try_borrow_mut()
             && let Some((session, _)) = sessions.get(self.id)
         {
-            session.close();
+            session.close(crate::clock::now());
         }
     }
 }

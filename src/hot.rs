@@ -15,7 +15,9 @@ use std::rc::Rc;
 
 use napi::sys;
 use tollgate_core::Subject;
+use tollgate_core::path::LONGEST_PATH;
 
+use crate::arguments::MOST_VALUES;
 use crate::channel::Sessions;
 use crate::error::{Result, internal};
 use crate::session::LONGEST_NAME;
@@ -24,9 +26,23 @@ use crate::session::LONGEST_NAME;
 /// longer; and Node-API's terminator.
 const BUFFER: usize = LONGEST_NAME + 2;
 
+/// A request's name, path, address and values.
+const MOST_ARGUMENTS: usize = 3 + MOST_VALUES;
+
 /// A function for JavaScript that decides on the tenant that it is called with.
 pub fn consume(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
     register(env, c"consume", consume_tenant, sessions)
+}
+
+/// A function for JavaScript that decides on a request by its tenant (or client address, as the flags in the answer say) and
+/// target.
+pub fn decide(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
+    register(env, c"decide", decide_request, sessions)
+}
+
+/// The same, by the client's address and the values that rules are kept per, too.
+pub fn decide_by_keys(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
+    register(env, c"decideByKeys", decide_request_by_keys, sessions)
 }
 
 /// A function for JavaScript that decides on the client address that it is called with.
@@ -83,6 +99,106 @@ unsafe extern "C" fn consume_address(env: sys::napi_env, info: sys::napi_callbac
     unsafe { call(env, info, Subject::Anonymous) }
 }
 
+/// SAFETY (for who registers it): as [`consume_tenant`].
+unsafe extern "C" fn decide_request(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: called by Node-API as the callback of a function that `register` made.
+    unsafe { call_by_rules::<2>(env, info) }
+}
+
+/// SAFETY (for who registers it): as [`consume_tenant`].
+unsafe extern "C" fn decide_request_by_keys(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: as above.
+    unsafe { call_by_rules::<MOST_ARGUMENTS>(env, info) }
+}
+
+/// SAFETY: `env` and `info` are those of a call of a function that [`register`] made.
+#[inline]
+unsafe fn call_by_rules<const MOST: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let mut count = MOST;
+    let mut arguments = [ptr::null_mut(); MOST];
+    let mut data = ptr::null_mut();
+    // SAFETY: `count` says how many arguments fit, and missing ones are given as undefined. `data` is the sessions of
+    // `register`, alive because its function is being called.
+    let sessions = unsafe {
+        let first = arguments.as_mut_ptr();
+        sys::napi_get_cb_info(env, info, &raw mut count, first, ptr::null_mut(), &raw mut data);
+        data.cast_const().cast::<RefCell<Sessions>>().as_ref()
+    };
+    guarded(env, || {
+        let Some(Ok(mut sessions)) = sessions.map(RefCell::try_borrow_mut) else { return false };
+        let read = &mut sessions.arguments;
+        read.clear();
+        let given = arguments.get(..count.min(MOST)).unwrap_or_default();
+        for (place, &argument) in given.iter().enumerate() {
+            // SAFETY: `env` and `argument` are this call's.
+            unsafe {
+                match place {
+                    0 => text(env, argument, |name| read.set_name(name)),
+                    1 => target(env, argument, |target| read.set_target(target)),
+                    2 => text(env, argument, |text| read.set_address(text)),
+                    _ => text(env, argument, |value| read.add_value(value)),
+                }
+            }
+        }
+        sessions.decide(env);
+        true
+    })
+}
+
+/// Reads a string as UTF-8; `None` for what is no string, longer than a name may be, or not well formed.
+///
+/// SAFETY: `env` and `argument` are those of the call that is being made.
+#[inline]
+unsafe fn text(env: sys::napi_env, argument: sys::napi_value, mut read: impl FnMut(Option<&[u8]>)) {
+    let mut buffer = [MaybeUninit::<u16>::uninit(); BUFFER];
+    let mut length = 0;
+    // SAFETY: as above; Node-API is told the size of the buffer, and has written `length` units, fewer than that, and a
+    // terminator; nothing, if it failed.
+    let (status, units) = unsafe {
+        let room = buffer.as_mut_ptr().cast();
+        let status = sys::napi_get_value_string_utf16(env, argument, room, BUFFER, &raw mut length);
+        (status, std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)))
+    };
+    if status != sys::Status::napi_ok || as_utf8(units, |text| read(Some(text))).is_none() {
+        read(None);
+    }
+}
+
+/// Reads a target as UTF-8, or as much of it as shows that it is too long; `None` for what is no string.
+///
+/// SAFETY: as [`text`].
+unsafe fn target(env: sys::napi_env, argument: sys::napi_value, read: impl FnOnce(Option<&[u8]>)) {
+    const SHORT: usize = 256;
+    let mut short = [MaybeUninit::<u8>::uninit(); SHORT];
+    let mut length = 0;
+    // SAFETY: as above; Node-API is told the size of the buffer, and has written `length` bytes of it, if it succeeded.
+    let (status, bytes) = unsafe {
+        let buffer = short.as_mut_ptr().cast();
+        let status = sys::napi_get_value_string_utf8(env, argument, buffer, SHORT, &raw mut length);
+        (status, std::slice::from_raw_parts(short.as_ptr().cast::<u8>(), length.min(SHORT)))
+    };
+    if status != sys::Status::napi_ok {
+        return read(None);
+    }
+    // Of a character that did not fit, nothing is written: then up to three bytes are free before the terminator.
+    if bytes.len() < SHORT - 4 {
+        return read(Some(bytes));
+    }
+    let mut long = vec![0_u8; LONGEST_PATH + 8];
+    // SAFETY: as above.
+    unsafe {
+        let buffer = long.as_mut_ptr().cast();
+        sys::napi_get_value_string_utf8(env, argument, buffer, long.len(), &raw mut length);
+    }
+    read(long.get(..length));
+}
+
 /// SAFETY: `env` and `info` are those of a call of a function that [`register`] made.
 #[inline]
 unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subject) -> sys::napi_value {
@@ -105,7 +221,7 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
         );
         (status, data.cast_const().cast::<RefCell<Sessions>>().as_ref())
     };
-    let decided = catch_unwind(AssertUnwindSafe(|| {
+    guarded(env, || {
         let Some(Ok(mut sessions)) = sessions.map(RefCell::try_borrow_mut) else { return false };
         // SAFETY: Node-API has written `length` units, fewer than BUFFER, and a terminator; nothing, if it failed.
         let units = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u16>(), length.min(BUFFER)) };
@@ -115,9 +231,14 @@ unsafe fn call(env: sys::napi_env, info: sys::napi_callback_info, subject: Subje
             sessions.consume(env, subject, None);
         }
         true
-    }));
-    // Whatever kept it from leaving an outcome, the one before must not be taken for it.
-    if !matches!(decided, Ok(true)) {
+    })
+}
+
+/// Makes a decision, and throws if it was not made: whatever kept it from leaving an outcome, the one before must not be
+/// taken for it.
+#[inline]
+fn guarded(env: sys::napi_env, decide: impl FnOnce() -> bool) -> sys::napi_value {
+    if !matches!(catch_unwind(AssertUnwindSafe(decide)), Ok(true)) {
         // SAFETY: `env` is this call's; the strings are terminated and outlive the call.
         unsafe {
             sys::napi_throw_error(

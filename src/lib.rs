@@ -2,12 +2,11 @@
 //!
 //! It converts values, reads the clock, and keeps one engine per namespace; every decision is `tollgate_core`'s.
 //!
-//! 1. [`draft`]: a policy, read row by row from JavaScript.
-//!    [`amend`]: changes of one in force.
+//! 1. [`compiled`]: a policy, read from JavaScript ([`columns`] of tenants) and compiled. [`amend`]: changes of one in force.
 //! 2. [`namespace`]: the process's engines, by name.
 //! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
-//! 4. [`channel`]: all limiters of an environment; [`session`]: one of them.
-//! 5. [`hot`]: the two functions on the path of a request, registered by hand.
+//! 4. [`channel`]: all limiters of an environment; [`session`]: one of them; [`tickets`]: what it may give back.
+//! 5. [`hot`]: the functions on the path of a request, registered by hand; [`arguments`]: what they are told of it.
 //! 6. [`answer`]: the typed array in which a decision is left.
 //! 7. [`clock`], [`error`], [`upkeep`].
 
@@ -19,12 +18,15 @@
 
 mod amend;
 mod answer;
+mod arguments;
 mod channel;
 mod clock;
-mod draft;
+mod columns;
+mod compiled;
 mod error;
 mod gate;
 mod hot;
 mod namespace;
 mod session;
+mod tickets;
 mod upkeep;

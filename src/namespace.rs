@@ -4,12 +4,28 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use parking_lot::Mutex;
-use tollgate_core::{Capacity, Engine, KeyHasher, Nanos, Policy};
+use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
 
+use crate::compiled::CompiledPolicy;
 use crate::error::{Code, Error, Result, internal};
 
-static ENGINES: LazyLock<Mutex<HashMap<String, Weak<Engine>>>> = LazyLock::new(Mutex::default);
+static SPACES: LazyLock<Mutex<HashMap<String, Space>>> = LazyLock::new(Mutex::default);
 static HASHER: OnceLock<KeyHasher> = OnceLock::new();
+
+/// A namespace in use.
+struct Space {
+    engine: Weak<Engine>,
+    /// The policy that it began with.
+    declared: Declared,
+}
+
+/// What tells policies apart.
+#[derive(PartialEq, Eq)]
+struct Declared {
+    hash: String,
+    /// The hash of the same without its tenants.
+    without_tenants: String,
+}
 
 /// The secret under which this process hashes names.
 pub fn hasher() -> KeyHasher {
@@ -23,13 +39,16 @@ pub fn hasher() -> KeyHasher {
 /// The namespace is in use with another policy or another capacity.
 pub fn enter(
     namespace: &str,
-    policy: Policy,
+    policy: &CompiledPolicy,
     capacity: Capacity,
     refreshes: bool,
-    now: Nanos,
+    now: Epoch,
 ) -> Result<Arc<Engine>> {
-    let mut engines = ENGINES.lock();
-    if let Some(engine) = engines.get(namespace).and_then(Weak::upgrade) {
+    let mut spaces = SPACES.lock();
+    let declared = Declared { hash: policy.hash(), without_tenants: policy.without_tenants().to_owned() };
+    if let Some((space, engine)) =
+        spaces.get(namespace).and_then(|space| Some((space, space.engine.upgrade()?)))
+    {
         let conflict = |what: &str| {
             Error::new(
                 Code::NamespaceConflict,
@@ -39,9 +58,8 @@ pub fn enter(
                 ),
             )
         };
-        let declared = engine.declared();
-        if declared != policy.fingerprint() && !(refreshes && declared.has_defaults_of(policy.fingerprint()))
-        {
+        let alike = refreshes && space.declared.without_tenants == declared.without_tenants;
+        if space.declared != declared && !alike {
             return Err(conflict("policy"));
         }
         if engine.capacity() != capacity {
@@ -49,8 +67,8 @@ pub fn enter(
         }
         return Ok(engine);
     }
-    engines.retain(|_, engine| engine.strong_count() > 0);
-    let engine = Arc::new(Engine::new(hasher(), Arc::new(policy), capacity, now).map_err(internal)?);
-    engines.insert(namespace.to_owned(), Arc::downgrade(&engine));
+    spaces.retain(|_, space| space.engine.strong_count() > 0);
+    let engine = Arc::new(Engine::new(hasher(), policy.compiled(), capacity, now).map_err(internal)?);
+    spaces.insert(namespace.to_owned(), Space { engine: Arc::downgrade(&engine), declared });
     Ok(engine)
 }

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::{Env, sys};
-use tollgate_core::{Decision, Gate, Nanos, Subject};
+use tollgate_core::path::Method;
+use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Request, Ruling, Scope, Subject};
 
-use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT};
+use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, STALE};
+use crate::arguments::Arguments;
+use crate::clock;
+use crate::tickets::{Settlement, Tickets};
 use crate::upkeep::Upkeep;
 
 /// The longest name, in bytes of UTF-8.
@@ -15,45 +19,155 @@ pub const LONGEST_NAME: usize = tollgate_core::policy::LONGEST_NAME;
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
     gate: Option<Gate>,
+    ruling: Ruling,
+    tickets: Tickets,
+    /// Does JavaScript give the time? Then that is the wall clock too.
+    given_clock: bool,
     upkeep: Arc<AtomicBool>,
 }
 
 impl Session {
-    pub fn new(gate: Gate) -> Self {
-        Self { gate: Some(gate), upkeep: Arc::default() }
+    pub fn new(gate: Gate, given_clock: bool) -> Self {
+        let (ruling, tickets, upkeep) = (Ruling::default(), Tickets::default(), Arc::default());
+        Self { gate: Some(gate), ruling, tickets, given_clock, upkeep }
     }
 
     pub fn gate(&self) -> Option<&Gate> {
         self.gate.as_ref()
     }
 
-    pub fn close(&mut self) {
-        self.gate = None;
+    pub fn gate_mut(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut()
     }
 
-    /// [`Gate::consume`] with the cost and time left in the answer. Without a `name`, JavaScript gave none that can be one.
+    /// Who is gone holds no slots.
+    pub fn close(&mut self, now: Nanos) {
+        if let Some(mut gate) = self.gate.take() {
+            self.tickets.end_all(&mut gate, now);
+        }
+    }
+
+    /// Decides by the tenant's quota alone, with the cost and time left in the answer. Without a `name`, JavaScript gave
+    /// none that can be one.
     #[inline]
     pub fn consume(&mut self, answer: &mut Answer, subject: Subject, name: Option<&[u8]>) -> i32 {
+        let Some(gate) = self.gate.as_mut() else { return CLOSED };
         let Some(cost) = answer.cost() else { return INVALID_COST };
-        self.decide(answer, name, |gate, name, now| gate.consume(subject, name, cost, now))
+        let Some(name) = acceptable(name) else { return INVALID_TENANT };
+        let now = answer.now();
+        match gate.consume_plainly(subject, name, cost, now) {
+            Some(decision) => answer.leave(&decision),
+            None if gate.newest_is_plain(now) => answer.leave(&gate.consume(subject, name, cost, now)),
+            None => STALE,
+        }
     }
 
-    /// Decides something about a name, and leaves the answer.
-    #[inline]
-    pub fn decide(
+    /// Decides on a request, with what is left in the answer.
+    pub fn decide(&mut self, answer: &mut Answer, arguments: &Arguments) -> i32 {
+        let Some(cost) = answer.cost() else { return INVALID_COST };
+        self.with_request(answer, arguments, |session, answer, request, now| {
+            let Some(gate) = &mut session.gate else { return CLOSED };
+            let asked = answer.asked();
+            session.tickets.drop_expired(gate, now);
+            if session.tickets.is_full() {
+                return answer.leave(&Decision::never(Outcome::Overflow));
+            }
+            gate.decide(request, cost, now, &mut session.ruling);
+            let wanted = |charge: &Charged| charge.slot || asked.ticket();
+            let charges: Box<[Charged]> = session.ruling.charges().filter(wanted).collect();
+            let ticket = if charges.is_empty() {
+                0.0
+            } else {
+                session.tickets.issue(request.subject, request.name, charges, now) as f64
+            };
+            answer.leave_ruling(&session.ruling, ticket)
+        })
+    }
+
+    /// What [`Session::decide`] would come to.
+    pub fn examine(&mut self, answer: &mut Answer, arguments: &Arguments) -> i32 {
+        let Some(cost) = answer.cost() else { return INVALID_COST };
+        self.with_request(answer, arguments, |session, answer, request, now| {
+            let Some(gate) = &mut session.gate else { return CLOSED };
+            gate.examine(request, cost, now, &mut session.ruling);
+            answer.leave_ruling(&session.ruling, 0.0)
+        })
+    }
+
+    /// Does something to the bucket of the request's rule, or of its tenant, and leaves what that has then.
+    pub fn adjust(
         &mut self,
         answer: &mut Answer,
-        name: Option<&[u8]>,
-        decide: impl FnOnce(&mut Gate, &[u8], Nanos) -> Decision,
+        arguments: &Arguments,
+        adjust: impl FnOnce(&mut Gate, &Request<'_>, Nanos) -> Decision,
     ) -> i32 {
-        let Some(gate) = self.gate.as_mut() else { return CLOSED };
-        match name {
-            Some(name) if !name.is_empty() && name.len() <= LONGEST_NAME => {
-                let now = answer.now();
-                answer.leave(&decide(gate, name, now))
-            }
-            _ => INVALID_TENANT,
+        self.with_request(answer, arguments, |session, answer, request, now| {
+            let Some(gate) = &mut session.gate else { return CLOSED };
+            answer.leave(&adjust(gate, request, now))
+        })
+    }
+
+    /// In words: what the policy makes of a request, and why.
+    pub fn explain(&mut self, answer: &mut Answer, arguments: &Arguments) -> Option<String> {
+        let cost = answer.cost()?;
+        if self.examine(answer, arguments) < 0 {
+            return None;
         }
+        let policy = self.gate.as_ref()?.policy();
+        let (image, ruling) = (policy.image(), &self.ruling);
+        // The entry of a rule, or that of the tenant: the only one that is not a rule's.
+        let left = |entry: u32| {
+            let rule = image.entry(entry).and_then(|entry| entry.rule);
+            let applied = ruling.applied().iter().find(|applied| applied.rule == rule);
+            applied.map(|applied| applied.decision.remaining)
+        };
+        let tenant = arguments.name().filter(|_| !answer.asked().anonymous()).map(String::from_utf8_lossy);
+        let target = arguments.target().map(String::from_utf8_lossy);
+        let request = tollgate_core::policy::explain::Request {
+            tenant: tenant.as_deref(),
+            method: Method::names().nth(usize::from(answer.method())).unwrap_or_default(),
+            path: target.as_deref().unwrap_or_default(),
+            address: arguments.address(),
+            cost,
+        };
+        Some(image.explain(&request, left))
+    }
+
+    /// Makes the request of what JavaScript gave, if it has read the policy that decides.
+    fn with_request(
+        &mut self,
+        answer: &mut Answer,
+        arguments: &Arguments,
+        decide: impl FnOnce(&mut Self, &mut Answer, &Request<'_>, Nanos) -> i32,
+    ) -> i32 {
+        let Some(gate) = &mut self.gate else { return CLOSED };
+        let Some(name) = acceptable(arguments.name()) else { return INVALID_TENANT };
+        let (asked, now) = (answer.asked(), answer.now());
+        if gate.generation(now).get() != answer.generation() {
+            return STALE;
+        }
+        let values = arguments.values();
+        let request = Request {
+            subject: if asked.anonymous() { Subject::Anonymous } else { Subject::Tenant },
+            name,
+            method: Method::from_code(answer.method()),
+            target: arguments.target(),
+            address: arguments.address(),
+            values: &values,
+            rule: answer.rule(),
+            scope: if asked.rule_alone() { Scope::RuleAlone } else { Scope::Everything },
+        };
+        decide(self, answer, &request, now)
+    }
+
+    /// Hands a ticket in; `false` if there is none of that number any more.
+    pub fn settle(&mut self, ticket: u64, settlement: &Settlement, now: Nanos) -> bool {
+        let Some(gate) = &mut self.gate else { return false };
+        self.tickets.settle(gate, ticket, settlement, now)
+    }
+
+    pub fn expire(&mut self, ticket: u64, at: Nanos) {
+        self.tickets.expire(ticket, at);
     }
 
     /// Starts [`Upkeep`] on libuv's pool if decisions have left something for it, and none is running.
@@ -72,11 +186,24 @@ impl Session {
             gate.take_wants_upkeep();
             let upkeep = Upkeep {
                 engine: Arc::clone(gate.engine()),
-                now: answer.now(),
+                now: clock::epoch(answer.now(), self.given_clock),
                 running: Arc::clone(&self.upkeep),
             };
             // It cannot be queued while the environment ends; then there is nothing to keep up.
             let _ = Env::from_raw(env).spawn(upkeep);
         }
     }
+}
+
+/// An environment that ends without closing its limiters holds no slots either.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close(clock::now());
+    }
+}
+
+/// A name that can be a tenant's.
+#[inline]
+fn acceptable(name: Option<&[u8]>) -> Option<&[u8]> {
+    name.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME)
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::{Env, Task};
-use tollgate_core::{Engine, Nanos};
+use tollgate_core::{Engine, Epoch};
 
 /// One run of [`Engine::upkeep`].
 pub struct Upkeep {
     pub engine: Arc<Engine>,
-    pub now: Nanos,
+    pub now: Epoch,
     pub running: Arc<AtomicBool>,
 }
 
@@ -19,7 +19,10 @@ impl Task for Upkeep {
 
     fn compute(&mut self) -> napi::Result<()> {
         // A panic must not cross into libuv. What was left undone, decisions do.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.engine.upkeep(self.now)));
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.engine.set_wall_clock(self.now);
+            self.engine.upkeep(self.now.monotonic);
+        }));
         self.running.store(false, Ordering::Release);
         Ok(())
     }

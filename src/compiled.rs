@@ -1,0 +1,148 @@
+//! A policy on its way from JavaScript: what it says as JSON, tenants in chunks, and what it is compiled to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use napi::bindgen_prelude::{AsyncTask, Buffer, Float64Array};
+use napi::{Env, Task};
+use napi_derive::napi;
+use tollgate_core::policy::{CompileError, Compiled, Draft, Fault, OptimizationLevel, Spec};
+
+use crate::columns::Columns;
+use crate::error::{Result, config};
+
+#[napi]
+pub struct PolicyDraft {
+    /// The policy, and the same for nobody in particular.
+    drafts: Option<(Draft, Draft)>,
+}
+
+fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<(Draft, Draft), Vec<Fault>> {
+    let spec = Spec::parse(spec_json.as_bytes()).map_err(|fault| vec![fault])?;
+    Ok((Draft::new(&spec, level)?, Draft::new(&spec, level)?))
+}
+
+fn listed(faults: &[Fault]) -> Result<String> {
+    serde_json::to_string(faults).map_err(config)
+}
+
+#[napi]
+impl PolicyDraft {
+    /// The faults of a policy in JSON, as JSON: a list of `{ path, given, accepted, hint? }`.
+    #[napi(catch_unwind)]
+    pub fn faults(spec_json: String) -> Result<String> {
+        listed(&drafted(&spec_json, OptimizationLevel::default()).err().unwrap_or_default())
+    }
+
+    /// The methods that rules may name, in the order of their codes.
+    #[napi(catch_unwind)]
+    pub fn method_names() -> Vec<String> {
+        tollgate_core::path::Method::names().map(str::to_owned).collect()
+    }
+
+    /// Throws a list of faults in JSON.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(spec_json: String, optimization_level: u32) -> Result<Self> {
+        let level = u8::try_from(optimization_level).ok().and_then(OptimizationLevel::from_number);
+        let level = level.ok_or_else(|| {
+            config(format!("optimizationLevel: {optimization_level}; accepted is 0, 1 or 2"))
+        })?;
+        match drafted(&spec_json, level) {
+            Ok(drafts) => Ok(Self { drafts: Some(drafts) }),
+            Err(faults) => Err(config(listed(&faults)?)),
+        }
+    }
+
+    /// Adds tenants: see [`Columns`]. Whether one came twice, the compiler sees.
+    #[napi(catch_unwind)]
+    pub fn add_tenants(
+        &mut self,
+        names: Vec<String>,
+        quotas: Float64Array,
+        bursts: Float64Array,
+        windows_ms: Float64Array,
+        kinds: Float64Array,
+    ) -> Result<()> {
+        let (draft, _) = self.drafts.as_mut().ok_or_else(in_use)?;
+        let rows = Columns::new(&quotas, &bursts, &windows_ms, &kinds).rows(names)?;
+        rows.iter().try_for_each(|(name, declared)| draft.tenant(name, *declared).map_err(config))
+    }
+
+    /// Compiles it on libuv's pool; a draft is compiled once.
+    #[napi(catch_unwind, ts_return_type = "Promise<CompiledPolicy>")]
+    pub fn compile(&mut self) -> Result<AsyncTask<Compile>> {
+        Ok(AsyncTask::new(Compile { drafts: Some(self.drafts.take().ok_or_else(in_use)?) }))
+    }
+}
+
+fn in_use() -> crate::error::Error {
+    config("the draft is in use already")
+}
+
+/// One [`Draft::compile`].
+pub struct Compile {
+    drafts: Option<(Draft, Draft)>,
+}
+
+impl Task for Compile {
+    type Output = (Compiled, String);
+    type JsValue = CompiledPolicy;
+
+    fn compute(&mut self) -> napi::Result<(Compiled, String)> {
+        let (draft, bare) = self.drafts.take().ok_or_else(|| napi::Error::from_reason("compiled already"))?;
+        // A panic must not cross into libuv.
+        let compile = || Ok((draft.compile()?, bare.compile()?.image.hash().to_owned()));
+        catch_unwind(AssertUnwindSafe(compile))
+            .map_err(|_panic| napi::Error::from_reason("the compiler panicked; please report this"))?
+            .map_err(|error: CompileError| match error {
+                // JavaScript knows which rows they were, and looks.
+                CompileError::Duplicate { .. } => napi::Error::from_reason("TOLLGATE_DUPLICATE_TENANT"),
+                error => napi::Error::from_reason(error.to_string()),
+            })
+    }
+
+    fn resolve(
+        &mut self,
+        _env: Env,
+        (compiled, without_tenants): (Compiled, String),
+    ) -> napi::Result<CompiledPolicy> {
+        Ok(CompiledPolicy { compiled, without_tenants })
+    }
+}
+
+/// A compiled policy.
+#[napi]
+pub struct CompiledPolicy {
+    compiled: Compiled,
+    without_tenants: String,
+}
+
+#[napi]
+impl CompiledPolicy {
+    /// What the compiler did, as JSON.
+    #[napi(catch_unwind)]
+    pub fn report(&self) -> Result<String> {
+        serde_json::to_string(&self.compiled.report).map_err(config)
+    }
+
+    /// The bytes.
+    #[napi(catch_unwind)]
+    pub fn image(&self) -> Buffer {
+        self.compiled.image.bytes().into()
+    }
+
+    /// Their hash.
+    #[napi(getter)]
+    pub fn hash(&self) -> String {
+        self.compiled.image.hash().to_owned()
+    }
+
+    /// The hash that it would have without its tenants.
+    pub fn without_tenants(&self) -> &str {
+        &self.without_tenants
+    }
+
+    /// The policy itself.
+    pub fn compiled(&self) -> Compiled {
+        self.compiled.clone()
+    }
+}
