@@ -2,7 +2,193 @@
 
 import { IncomingMessage, ServerResponse } from 'node:http';
 
-/** What a service declares and what it gets back. Types only: no code, and nothing imported but Node's types. */
+/** The language of policies: what tenants, tiers and rules are declared with. Types only. */
+/** A length of time: whole milliseconds, or a number with a unit as in `'500ms'`, `'10s'`, `'1m'`, `'24h'`, `'7d'`. */
+type Duration = number | string;
+/**
+ * The time that a quota is for: a length of 1 ms to 366 days, or, with `algorithm: 'fixed-window'` only, a calendar `'day'`
+ * or `'month'` in UTC.
+ */
+type Window = 'day' | 'month' | number | (string & Record<never, never>);
+/**
+ * How a limit counts. What each admits at most, where `t` is any length of time:
+ *
+ * - `'token-bucket'`: `quota + burst + quota x t / window`. A full bucket holds `quota + burst` tokens and is refilled
+ *   evenly.
+ * - `'fixed-window'`: `quota + burst` in each window, and up to twice that in a short time across the boundary of two.
+ *   Windows are aligned to the Unix epoch, or to calendar days and months in UTC.
+ * - `'sliding-window'`: `(quota + burst) x (1 + t / window)`. What the window before used still counts for the part of it
+ *   that lies less than a window back.
+ */
+type Algorithm = 'token-bucket' | 'fixed-window' | 'sliding-window';
+/** The name of a tier: one of the keys of {@link PolicyDefinition.tiers}. */
+type TierName = string & Record<never, never>;
+/** What may be left out of a tier, of a tenant's quota and of a rule. */
+interface Measure {
+    /**
+     * Tokens on top of the quota: a whole number from 0. Default: `burstAllowance`; of a tenant in a tier, the tier's; of a
+     * rule, 0.
+     */
+    burst?: number | undefined;
+    /**
+     * The time that the quota is for: 1 ms to 366 days, or with a fixed window `'day'` or `'month'`. Default: the policy's
+     * `window`; of a tenant in a tier, the tier's.
+     */
+    window?: Window | undefined;
+    /**
+     * How it counts. Default: the policy's `algorithm`; of a tenant in a tier, the tier's.
+     */
+    algorithm?: Algorithm | undefined;
+}
+/** A quota that tenants share by name, not by bucket. What is left out comes from the policy's defaults. */
+interface TierQuota extends Measure {
+    /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. */
+    quota: number | 'unlimited';
+}
+/** A tier: a number of tokens per window (0 for nothing), `'unlimited'`, or the whole of it. */
+type Tier = number | 'unlimited' | TierQuota;
+/** What a tenant is granted. What is left out comes from its tier, or else from the policy's defaults. */
+interface TenantQuota extends Measure {
+    /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. */
+    quota: number | 'unlimited';
+    /** The tier that the tenant is in: for what is left out here, and for rules that match it. Default: none. */
+    tier?: TierName | undefined;
+}
+/** A tenant in a tier, with what is different for it. */
+interface TenantInTier extends Measure {
+    /** The tier that the tenant is in. */
+    tier: TierName;
+    /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. Default: the tier's. */
+    quota?: number | 'unlimited' | undefined;
+}
+/** A tenant's quota: tokens per window (0 for nothing), `'unlimited'`, the name of a tier, or the whole of it. */
+type TenantOverride = number | 'unlimited' | TierName | TenantQuota | TenantInTier;
+/** A tenant's quota with its name, as rows of a database have it. */
+type TenantRow = (TenantQuota | TenantInTier) & {
+    /** The tenant: 1 to 256 bytes of UTF-8. */
+    tenant: string;
+};
+/** Tenants with quotas of their own. A Map or rows load without a pause however many there are; a record of a million
+ * keys holds the event loop while JavaScript lists its keys. */
+type TenantOverrides = Readonly<Record<string, TenantOverride>> | ReadonlyMap<string, TenantOverride> | readonly TenantRow[];
+/** One, or a list of them: any of the list is meant. */
+type OneOrMany<Item> = Item | readonly Item[];
+/** Which requests a rule is for: those that fit every field that is given. Default: all. */
+interface RuleMatch {
+    /** Methods: `'GET'`, which is HEAD too, or `['POST', 'PUT']`. Default: any. */
+    method?: OneOrMany<string> | undefined;
+    /**
+     * Paths, as Express 5 writes routes: `/reports`, `/users/:id`, `/files/*rest`, `/export{/:format}`. No spelling slips by: a
+     * path matches as it is or in its canonical form (slashes, dot segments, percent-encoding). Default: any.
+     */
+    path?: OneOrMany<string> | undefined;
+    /** Tiers: tenants in one of them. Default: any tenant. */
+    tier?: OneOrMany<TierName> | undefined;
+    /** Tenants. Default: any. */
+    tenant?: OneOrMany<string> | undefined;
+}
+/**
+ * Whose requests share a bucket: those of one tenant, of one client address, of one user, or of one value of a key that
+ * {@link RateLimitPolicyOptions.keys} names.
+ */
+type RulePart = 'tenant' | 'ip' | 'user' | (string & Record<never, never>);
+/** What rules of both kinds have. */
+interface RuleFields {
+    /** Its name, in headers, decisions and metrics: 1 to 64 of `A-Z a-z 0-9 _ . : -`; not `default`. */
+    name: string;
+    /** Which requests it is for. Default: all. */
+    match?: RuleMatch | undefined;
+    /** Whose requests share a bucket; several parts make one key. Default: `'tenant'`. */
+    per?: OneOrMany<RulePart> | undefined;
+    /** Tokens that a request takes from this rule: a whole number from 1. Default: what the request costs. */
+    cost?: number | undefined;
+    /** `'shadow'` counts and reports what it would refuse, and refuses nothing. Default: `'enforce'`. */
+    mode?: 'enforce' | 'shadow' | undefined;
+}
+/** A rule that limits tokens per window. */
+interface QuotaRule extends RuleFields, Measure {
+    /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. */
+    quota: number | 'unlimited';
+    concurrency?: undefined;
+}
+/** A rule that limits how many requests are in flight. */
+interface ConcurrencyRule extends RuleFields {
+    /** Requests in flight at most, from admission until the response ends or the client has gone: 1 to 2,147,483,648. */
+    concurrency: number;
+    quota?: undefined;
+    burst?: undefined;
+    window?: undefined;
+    algorithm?: undefined;
+}
+/**
+ * A limit on top of the tenants' quotas. A request is charged to its tenant's quota and to every rule that matches: all
+ * or none.
+ */
+type Rule = QuotaRule | ConcurrencyRule;
+/** Who is not limited. */
+interface AllowList {
+    /** Tenants that no limit applies to. Default: none. */
+    tenants?: readonly string[] | undefined;
+    /** Client addresses and networks (`10.0.0.0/8`, `2001:db8::/32`) that no limit applies to. Default: none. */
+    addresses?: readonly string[] | undefined;
+}
+/** Who is always refused. Above {@link AllowList}. */
+interface DenyList {
+    /** Tenants that are always refused. Default: none. */
+    tenants?: readonly string[] | undefined;
+    /** Client addresses and networks (`203.0.113.7`, `2001:db8::/32`) that are always refused. Default: none. */
+    addresses?: readonly string[] | undefined;
+}
+/** What tenants may use. */
+interface PolicyDefinition {
+    /** Where the schema of a policy file is, for editors. Not read. */
+    $schema?: string | undefined;
+    /** Tokens per window for a tenant without an override: a whole number, or `'unlimited'`. Default: 100. */
+    defaultQuota?: number | 'unlimited' | undefined;
+    /**
+     * The time that a quota is for: 1 ms to 366 days, or with `algorithm: 'fixed-window'` a calendar `'day'` or `'month'` in
+     * UTC. Default: `'1m'`.
+     */
+    window?: Window | undefined;
+    /** Tokens on top of the quota: a whole number from 0. Not of rules, which have none by default. Default: 20. */
+    burstAllowance?: number | undefined;
+    /** How quotas count. Default: `'token-bucket'`. */
+    algorithm?: Algorithm | undefined;
+    /**
+     * Quotas that tenants share by name: 1 to 64 of `A-Z a-z 0-9 _ . : -` each; not `unlimited`. Default: none.
+     * @example
+     * { free: 60, pro: { quota: 600, burst: 100 }, internal: 'unlimited' }
+     */
+    tiers?: Readonly<Record<string, Tier>> | undefined;
+    /**
+     * Tenants with quotas of their own, or a function that loads them: at the start, and every `tenantRefresh`. Default: none.
+     * @example
+     * { acme: 'pro', globex: { tier: 'enterprise', quota: 20_000 }, initech: 500, internal: 'unlimited' }
+     */
+    tenantOverrides?: TenantOverrides | (() => TenantOverrides | Promise<TenantOverrides>) | undefined;
+    /**
+     * How often the function of `tenantOverrides` is called again, from the end of one call to the start of the next: 1 s to 24
+     * days. What it gives replaces all overrides, {@link Limiter.upsertTenant}'s among them; what tenants have spent stays spent.
+     * If it fails, the last overrides stay in force, and there is an alert. Default: never.
+     */
+    tenantRefresh?: Duration | undefined;
+    /**
+     * Limits on top of the tenants' quotas, for the requests that they match: at most 256. Default: none.
+     * @example
+     * [{ name: 'search', match: { method: 'GET', path: '/search' }, per: ['tenant', 'user'], quota: 10, window: '1s' }]
+     */
+    rules?: readonly Rule[] | undefined;
+    /** Tenants and addresses that no limit applies to. Default: none. */
+    allow?: AllowList | undefined;
+    /** Tenants and addresses that are always refused, even if they are allowed too. Default: none. */
+    deny?: DenyList | undefined;
+    /** Do paths of rules tell upper from lower case, like Express's `case sensitive routing`? Default: false. */
+    caseSensitivePaths?: boolean | undefined;
+    /** Do paths of rules tell `/reports/` from `/reports`, like Express's `strict routing`? Default: false. */
+    strictPaths?: boolean | undefined;
+}
+
+/** What a service declares and what it gets back. Types only: no code. Policies have their own: policy-types.ts. */
 
 /**
  * A request as Tollgate reads it: Node's, with what frameworks add to it. A callback that takes a request may declare
@@ -15,6 +201,8 @@ interface HttpRequest extends IncomingMessage {
     hostname?: string | undefined;
     /** The path before routers strip their mount point from `url`. */
     originalUrl?: string | undefined;
+    /** What routers have stripped. */
+    baseUrl?: string | undefined;
     /** The path without the query, as Express gives it. */
     path?: string;
     /** What an authenticating middleware has verified. */
@@ -30,67 +218,58 @@ interface HttpRequest extends IncomingMessage {
  * - `'ok'`: admitted.
  * - `'quota'`: the bucket does not hold the cost.
  * - `'blocked'`: refused by {@link Limiter.block}.
- * - `'denied'`: never admitted: a quota of 0, or a tenant that the policy does not name under `unknownTenant: 'reject'`.
+ * - `'denied'`: never admitted: a quota of 0, the deny list, or a tenant that the policy does not name under
+ *   `unknownTenant: 'reject'`.
+ * - `'concurrency'`: as many requests are in flight as a rule allows.
  * - `'overflow'`: more keys than `maxKeys`, and the bucket that the rest share does not hold the cost.
- * - `'concurrency'`, `'lease-pending'`, `'backend'`: reserved; not given by this version.
+ * - `'lease-pending'`, `'backend'`: reserved; not given by this version.
  */
 type Reason = 'ok' | 'quota' | 'blocked' | 'denied' | 'concurrency' | 'lease-pending' | 'backend' | 'overflow';
-/** What was decided on one request. */
+/** What was decided on one request. Where several limits applied, its figures are those of the one that decided. */
 interface Decision {
     /** Is the request admitted? */
     readonly allowed: boolean;
     /** Whom it was charged to; undefined for a request without a tenant, which is charged to its client's address. */
     readonly tenant: string | undefined;
-    /** The rule that decided: `'default'`, the tenant's own quota. */
+    /**
+     * The limit that decided: the rule that refused the request, and of several the one that does so longest; or the one with
+     * the fewest tokens left. `'default'` is the tenant's own quota.
+     */
     readonly rule: string;
     /** Tokens in a full bucket: quota plus burst. Infinity without a limit. */
     readonly limit: number;
     /** Whole tokens left. Infinity without a limit. */
     readonly remaining: number;
-    /** Milliseconds until the bucket is full again; for a block, until it ends. */
+    /** Milliseconds until the bucket is full again; for a block, until it ends; 0 for a limit on concurrency. */
     readonly resetMs: number;
-    /** Milliseconds until the same request would be admitted: 0 if it was, Infinity if it never will be. */
+    /**
+     * Milliseconds until the same request would be admitted: 0 if it was, Infinity if it never will be. When a slot comes back is
+     * not known: for a limit on concurrency, a second.
+     */
     readonly retryAfterMs: number;
     /** Why. */
     readonly reason: Reason;
+    /** Every limit that applied, the one that decided first. */
+    readonly limits: readonly AppliedLimit[];
 }
-/** A length of time: whole milliseconds, or a number with a unit as in `'500ms'`, `'10s'`, `'1m'`, `'24h'`, `'7d'`. */
-type Duration = number | string;
-/** What a tenant is granted. What is left out comes from the policy's defaults. */
-interface TenantQuota {
-    /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. */
-    quota: number | 'unlimited';
-    /** Tokens on top that a full bucket holds: a whole number. Default: `burstAllowance`. */
-    burst?: number | undefined;
-    /** The time in which the quota is refilled: 1 ms to 366 days. Default: the policy's `window`. */
-    window?: Duration | undefined;
-}
-/** A tenant's quota: a number of tokens per window (0 for nothing), `'unlimited'`, or the whole of it. */
-type TenantOverride = number | 'unlimited' | TenantQuota;
-/** A tenant's quota with its name, as rows of a database have it. */
-interface TenantRow extends TenantQuota {
-    /** The tenant: 1 to 256 bytes of UTF-8. */
-    tenant: string;
-}
-/** Tenants with quotas of their own. A Map or rows load without a pause however many there are; a record of a million
- * keys holds the event loop while JavaScript lists its keys. */
-type TenantOverrides = Readonly<Record<string, TenantOverride>> | ReadonlyMap<string, TenantOverride> | readonly TenantRow[];
-/** What tenants may use. */
-interface PolicyDefinition {
-    /** Tokens per window for a tenant without an override: a whole number, or `'unlimited'`. Default: 100. */
-    defaultQuota?: number | 'unlimited' | undefined;
-    /** The time in which a quota is refilled: 1 ms to 366 days. Default: `'1m'`. */
-    window?: Duration | undefined;
-    /** Tokens on top of the quota that a full bucket holds: a whole number. Default: 20. */
-    burstAllowance?: number | undefined;
-    /** Tenants with quotas of their own, or a function that loads them: at the start, and every `tenantRefresh`. Default: none. */
-    tenantOverrides?: TenantOverrides | (() => TenantOverrides | Promise<TenantOverrides>) | undefined;
-    /**
-     * How often the function of `tenantOverrides` is called again, from the end of one call to the start of the next: 1 s to 24
-     * days. What it gives replaces all overrides, {@link Limiter.upsertTenant}'s among them; what tenants have spent stays spent.
-     * If it fails, the last overrides stay in force, and there is an alert. Default: never.
-     */
-    tenantRefresh?: Duration | undefined;
+/** One limit that applied to a request. */
+interface AppliedLimit {
+    /** The name of the rule; `'default'` for the tenant's own quota. */
+    readonly rule: string;
+    /** Does it refuse requests, or only count what it would refuse? */
+    readonly mode: 'enforce' | 'shadow';
+    /** Does it admit the request? */
+    readonly allowed: boolean;
+    /** Tokens in a full bucket; for a limit on concurrency, requests in flight. */
+    readonly limit: number;
+    /** Whole tokens left. */
+    readonly remaining: number;
+    /** As {@link Decision.resetMs}. */
+    readonly resetMs: number;
+    /** As {@link Decision.retryAfterMs}. */
+    readonly retryAfterMs: number;
+    /** Why. */
+    readonly reason: Reason;
 }
 /**
  * Names the tenant of a request. Without one (`undefined`, `null`, or what is not a tenant name: empty, longer than
@@ -99,6 +278,12 @@ interface PolicyDefinition {
 type TenantResolver = {
     resolve(req: HttpRequest): string | null | undefined | Promise<string | null | undefined>;
 }['resolve'];
+/** Reads a key of a request. */
+type KeyReader = {
+    read(req: HttpRequest): string | number | readonly string[] | null | undefined;
+}['read'];
+/** How hard a policy is optimised when it is compiled. */
+type OptimizationLevel = 0 | 1 | 2;
 /** The tenant is the value of a header. */
 interface HeaderStrategy {
     strategy: 'header-based';
@@ -153,6 +338,20 @@ interface RateLimitPolicyOptions {
     unknownTenant?: 'default' | 'reject' | undefined;
     /** What tenants may use. Default: 100 requests a minute and a burst of 20 for each. */
     policyDefinition?: PolicyDefinition | undefined;
+    /**
+     * Keys that `per` of a rule may name, each with a function that reads it from a request: by its name, 1 to 64 of
+     * `A-Z a-z 0-9 _ . : -`, 16 at most. `tenant` and `ip` are there already, and so is `user`, which may be given another
+     * function; its own reads `req.user.id`, `req.user.sub` or `req.auth.sub`. Requests without the key (`undefined`, `null`)
+     * share one bucket. Default: none.
+     * @example
+     * { region: (req) => req.headers['x-region'] }
+     */
+    keys?: Readonly<Record<string, KeyReader>> | undefined;
+    /**
+     * How hard a policy is optimised when it is compiled; which requests are admitted is the same at each. 0: not at all. 1: what
+     * is known of a tenant is decided beforehand. 2: rules share their tests, too. Default: 2.
+     */
+    optimizationLevel?: OptimizationLevel | undefined;
     /** Separates limiters in one process: threads with the same namespace and policy share their buckets.
      * Default: `'default'`. */
     namespace?: string | undefined;
@@ -200,6 +399,13 @@ interface MiddlewareOptions {
     /** The tenant on this mount. Default: as `tenantResolutionStrategy` says. */
     tenant?: TenantResolver | undefined;
     /**
+     * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter before, that
+     * rule is all that is charged.
+     * @example
+     * app.get('/search', limiter.middleware({ rule: 'search' }), search)
+     */
+    rule?: string | undefined;
+    /**
      * Answers a refused request instead of the problem-details body. The status (429, or 403 for a tenant that the
      * policy refuses) and the headers are set already. Calling `next()` lets the request pass.
      */
@@ -227,10 +433,61 @@ interface Middleware {
     (req: IncomingMessage, res: ServerResponse, next: Next): void;
     (req: IncomingMessage, res: ServerResponse): boolean | Promise<boolean>;
 }
+declare global {
+    namespace Express {
+        interface Request {
+            /** What Tollgate's middleware decided on this request. */
+            rateLimit?: Decision | undefined;
+        }
+    }
+}
+
+/** The limiter, and what it tells. Types only. */
+
+/** A request as the service tells of it, where there is none of HTTP. What is left out is not there. */
+interface RequestFacts {
+    /** `'GET'`; without it, no rule that asks for a method matches. */
+    method?: string | undefined;
+    /** The path, with or without a query; without it, no rule that asks for a path matches. */
+    path?: string | undefined;
+    /** The client's address, for lists and for rules that are kept per `ip`. */
+    ip?: string | undefined;
+    /** The user, for rules that are kept per `user`. */
+    user?: string | undefined;
+    /** Other keys that rules are kept per, by name. */
+    keys?: Readonly<Record<string, string | undefined>> | undefined;
+}
+/** Which bucket of a tenant is meant. */
+interface BucketOptions {
+    /** That of this rule. Default: the tenant's own quota. */
+    rule?: string | undefined;
+    /** What the rule's bucket is kept per, besides the tenant. */
+    request?: RequestFacts | undefined;
+}
 /** Options of a call that charges a tenant. */
 interface ConsumeOptions {
     /** Tokens to take: a whole number from 0. Default: 1. */
     cost?: number | undefined;
+    /** A rule that is charged, too, whether it matches or not. */
+    rule?: string | undefined;
+    /** The request that it is for, which decides which rules match. Default: nothing is known of it. */
+    request?: RequestFacts | undefined;
+}
+/** Options of {@link Limiter.reserve}. */
+interface ReserveOptions extends ConsumeOptions {
+    /** After this time without a word, the cost that was reserved stands: 1 ms to 366 days. Default: `'5m'`. */
+    ttl?: Duration | undefined;
+}
+/** A decision on a cost that is known only afterwards. One that was refused has nothing to settle. */
+interface Reservation extends Decision {
+    /**
+     * Says what it has cost: a whole number from 0. What was reserved too much comes back to every limit that applied; what was
+     * reserved too little is taken, into a debt of one full bucket at most. Slots come back.
+     * @returns false if it was settled or cancelled before, or its `ttl` is over: nothing has changed then.
+     */
+    settle(actual: number): boolean;
+    /** Gives everything back, as if it had not been. @returns as {@link Reservation.settle} */
+    cancel(): boolean;
 }
 /** What a limiter is doing. */
 interface LimiterStatus {
@@ -241,10 +498,14 @@ interface LimiterStatus {
         hash: string;
         /** Tenants that it names. */
         tenants: number;
-        /** Rules: 1, the tenant's own quota. */
+        /** Rules, without those that do the same as another. */
         rules: number;
         /** Different limits. */
         limits: number;
+        /** The size of the compiled policy. */
+        imageBytes: number;
+        /** How hard it was optimised. */
+        optimizationLevel: number;
     };
     /** The processes that enforce it: this one. */
     instances: {
@@ -267,6 +528,38 @@ interface LimiterStatus {
         overflowed: number;
     };
 }
+/** A policy that was put in force. */
+interface AppliedPolicy {
+    /** The number of the policy now. */
+    revision: number;
+    /** SHA-256 of its content. */
+    hash: string;
+    /** What the compiler did. */
+    report: CompileReport;
+}
+/** What the compiler made of a policy. */
+interface CompileReport {
+    /** The size of the image. */
+    bytes: number;
+    /** Rules, without those that do the same as another. */
+    rules: number;
+    /** Tenants that it names. */
+    tenants: number;
+    /** Different limits. */
+    limits: number;
+    /** Classes of tenants that rules tell apart. */
+    profiles: number;
+    /** Instructions of the decision program. */
+    instructions: number;
+    /** Tests whose outcome was known beforehand. */
+    folded: number;
+    /** Rules that no request is charged to unless it names them, and why. */
+    removed: [rule: string, why: string][];
+    /** Rules that do the same as another, and which. */
+    merged: [rule: string, into: string][];
+    /** The optimisation level. */
+    level: OptimizationLevel;
+}
 /** Something that a person should look at. */
 interface AlertEvent {
     /**
@@ -284,8 +577,9 @@ interface PolicyEvent {
     /**
      * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
      * - `'refreshed'`: its tenants were loaded again, and are others.
+     * - `'applied'`: by {@link Limiter.applyPolicy}.
      */
-    kind: 'amended' | 'refreshed';
+    kind: 'amended' | 'refreshed' | 'applied';
     /** The number of the policy now. */
     revision: number;
     /** SHA-256 of its content. */
@@ -325,14 +619,33 @@ interface Limiter extends AsyncDisposable {
     consume(tenant: string, options?: ConsumeOptions): Promise<Decision>;
     /** What {@link Limiter.tryConsume} would decide, without charging. */
     peek(tenant: string, options?: ConsumeOptions): Decision;
+    /**
+     * Reserves a cost that is known only afterwards, such as the tokens of a language model.
+     * @example
+     * const reservation = await limiter.reserve('acme', { cost: 2_000 })
+     * if (!reservation.allowed) return 'later'
+     * const answer = await model.ask(prompt)
+     * reservation.settle(answer.usage.totalTokens)
+     */
+    reserve(tenant: string, options?: ReserveOptions): Promise<Reservation>;
     /** Gives a tenant tokens back, never more than a full bucket; returns what it has then. */
-    reward(tenant: string, tokens: number): Decision;
+    reward(tenant: string, tokens: number, options?: BucketOptions): Decision;
     /** Takes tokens whether they are there or not, into a debt of one full bucket at most. */
-    penalize(tenant: string, tokens: number): Decision;
+    penalize(tenant: string, tokens: number, options?: BucketOptions): Decision;
     /** Refuses a tenant for a time, which replaces an earlier block; 0 ends it. */
-    block(tenant: string, duration: Duration): Decision;
-    /** Fills a tenant's bucket and lifts its block. */
-    reset(tenant: string): Decision;
+    block(tenant: string, duration: Duration, options?: BucketOptions): Decision;
+    /** Fills a tenant's bucket and lifts its block. Requests in flight keep their slots. */
+    reset(tenant: string, options?: BucketOptions): Decision;
+    /** What the policy makes of a request, and why, in words for a person. Charges nothing. */
+    explain(tenant: string, options?: ConsumeOptions): string;
+    /**
+     * Puts another policy in force while requests go on; resolves once it is, in all threads of this namespace. Buckets keep what
+     * has been spent, those of rules by the name of the rule and what it is kept per: a larger quota gives exactly the difference,
+     * a smaller one stops at empty, and under another window what is spent comes back at the new rate; between tokens and requests
+     * in flight nothing is carried over. No request is decided by half a policy.
+     * @throws {@link TollgateConfigError} (as a rejection) with every fault found; nothing has changed then.
+     */
+    applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>;
     /**
      * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
      * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
@@ -356,14 +669,6 @@ interface Limiter extends AsyncDisposable {
     /** Ends it. The buckets of a namespace go with its last limiter in the process. Calling it again does nothing. */
     close(): Promise<void>;
 }
-declare global {
-    namespace Express {
-        interface Request {
-            /** What Tollgate's middleware decided on this request. */
-            rateLimit?: Decision | undefined;
-        }
-    }
-}
 
 /** From options to a policy in force: check, compile, open. Nothing starts half-configured. */
 
@@ -386,7 +691,7 @@ declare function enforceRateLimitPolicy(options?: RateLimitPolicyOptions): Promi
 
 /** Every error that Tollgate throws: a class to catch by, a stable `code` to branch on, a message to act on. */
 /** The codes of Tollgate's errors. They do not change between versions. */
-type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_BACKENDS_UNSUPPORTED' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
+type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_BACKENDS_UNSUPPORTED' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_INVALID_KEY' | 'TOLLGATE_UNKNOWN_RULE' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
 /** What all of Tollgate's errors are. */
 declare class TollgateError extends Error {
     /** What went wrong, for code to branch on. */
@@ -417,7 +722,8 @@ declare class TollgateConfigError extends TollgateError {
     /** What is accepted there. */
     get accepted(): string;
 }
-/** An argument of a call is at fault: `TOLLGATE_INVALID_TENANT` or `TOLLGATE_INVALID_COST`. */
+/** An argument of a call is at fault: `TOLLGATE_INVALID_TENANT`, `TOLLGATE_INVALID_COST`, `TOLLGATE_INVALID_KEY` or
+ * `TOLLGATE_UNKNOWN_RULE`. */
 declare class TollgateInputError extends TollgateError {
 }
 /** The limiter was closed: `TOLLGATE_CLOSED`. */
@@ -426,4 +732,4 @@ declare class TollgateClosedError extends TollgateError {
 }
 
 export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError, enforceRateLimitPolicy };
-export type { AlertEvent, ApiKeyStrategy, ConfigIssue, ConsumeOptions, Decision, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, PathStrategy, PolicyDefinition, PolicyEvent, RateLimitPolicyOptions, Reason, SubdomainStrategy, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, TollgateErrorCode };
+export type { AlertEvent, Algorithm, AllowList, ApiKeyStrategy, AppliedLimit, AppliedPolicy, BucketOptions, CompileReport, ConcurrencyRule, ConfigIssue, ConsumeOptions, Decision, DenyList, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, KeyReader, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, OneOrMany, OptimizationLevel, PathStrategy, PolicyDefinition, PolicyEvent, QuotaRule, RateLimitPolicyOptions, Reason, RequestFacts, Reservation, ReserveOptions, Rule, RuleMatch, RulePart, SubdomainStrategy, TenantInTier, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, Tier, TierName, TierQuota, TollgateErrorCode, Window };

@@ -1,5 +1,5 @@
-// Builds the TypeScript face: ts/ to dist/ (ESM and CommonJS), and its types to index.d.ts.
-// With --check it writes no types, and fails if index.d.ts is not what ts/ gives.
+// Builds the TypeScript face: ts/ to dist/ (ESM and CommonJS), its types to index.d.ts, and the shape of policies to
+// policy.schema.json. With --check it writes neither of those two, and fails if they are not what ts/ gives.
 
 import { spawnSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { rollup } from 'rollup'
 import { dts } from 'rollup-plugin-dts'
+import { policySchema } from './policy-schema.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const types = new URL('../index.d.ts', import.meta.url)
 const BANNER = '// Generated from ts/ by scripts/build-ts.mjs. Do not edit: change ts/ and build again.\n\n'
 
 function checkTypes() {
@@ -63,14 +63,17 @@ async function rollUpTypes() {
 await mkdir(new URL('../dist/', import.meta.url), { recursive: true })
 await bundle()
 const code = await rollUpTypes()
-if (process.argv.includes('--check')) {
-  const committed = await readFile(types, 'utf8').catch(() => '')
-  if (committed !== code) {
-    console.error('index.d.ts is not what ts/ gives: run `npm run build:ts` and commit it')
+for (const [name, text] of [
+  ['index.d.ts', code],
+  ['policy.schema.json', await policySchema()],
+]) {
+  const file = new URL(`../${name}`, import.meta.url)
+  if (!process.argv.includes('--check')) {
+    await writeFile(file, text)
+  } else if ((await readFile(file, 'utf8').catch(() => '')) !== text) {
+    console.error(`${name} is not what ts/ gives: run \`npm run build:ts\` and commit it`)
     process.exit(1)
   }
-} else {
-  await writeFile(types, code)
 }
 await writeFile(new URL('../dist/index.d.cts', import.meta.url), code)
 // Last, because tests and examples see the types of index.d.ts.

@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
-const generated = ['native.cjs', 'native.d.cts', 'index.d.ts']
+const generated = ['native.cjs', 'native.d.cts', 'index.d.ts', 'policy.schema.json']
 
 const nodeTests = () =>
   readdirSync('__test__')

@@ -4,7 +4,7 @@
  */
 
 import type { Gate } from './gate.ts'
-import type { Grant } from './quota.ts'
+import type { Grant } from './grant.ts'
 
 /** By tenant, what it is to have: undefined for nothing of its own. The last word counts. */
 type Changes = Map<string, Grant | undefined>

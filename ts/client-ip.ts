@@ -34,14 +34,32 @@ function subnetKey(address: string, bits: number): string {
   return `${ipaddr.IPv6.networkAddressFromCIDR(`${bare}/${bits}`).toRFC5952String()}/${bits}`
 }
 
-/** Reads the key of a request's client. */
-export function clientKeyReader(
+/** Reads a request's client. */
+export interface ClientReader {
+  clientAddress: (req: HttpRequest) => string | undefined
+  /** The same as a key. */
+  clientKey: (req: HttpRequest) => string
+  /** Any address as a key. */
+  addressKey: (address: string) => string
+}
+
+export function clientReader(
   clientIp: ((req: HttpRequest) => string | undefined) | undefined,
   ipv6Subnet: number,
-): (req: HttpRequest) => string {
-  if (clientIp === undefined) {
-    return (req) => addressKey(req.ip ?? req.socket?.remoteAddress, ipv6Subnet)
+): ClientReader {
+  const clientAddress = clientIp === undefined ? fromSocket : checked(clientIp)
+  return {
+    clientAddress,
+    clientKey: (req) => addressKey(clientAddress(req), ipv6Subnet),
+    addressKey: (address) => addressKey(address, ipv6Subnet),
   }
+}
+
+function fromSocket(req: HttpRequest): string | undefined {
+  return req.ip ?? req.socket?.remoteAddress
+}
+
+function checked(clientIp: (req: HttpRequest) => string | undefined): typeof fromSocket {
   return (req) => {
     const address: unknown = clientIp(req)
     if (address !== undefined && address !== null && typeof address !== 'string') {
@@ -50,6 +68,6 @@ export function clientKeyReader(
         `clientIp returned ${printed(address)}; accepted: an address as a string, or undefined`,
       )
     }
-    return addressKey(address ?? undefined, ipv6Subnet)
+    return address ?? undefined
   }
 }

@@ -5,9 +5,15 @@ import ms, { type StringValue } from 'ms'
 /** 366 days, in milliseconds: the longest window, and the longest block. */
 export const LONGEST_MS = 366 * 24 * 60 * 60 * 1000
 
-/** What options accept as a window. */
-export const ACCEPTED_WINDOW =
+/** A calendar day in UTC, in milliseconds: the epoch began with one, and there are no leap seconds in Unix time. */
+export const DAY_MS = 24 * 60 * 60 * 1000
+
+/** What options accept as a length of time. */
+export const ACCEPTED_DURATION =
   "a time with a unit such as '500ms', '10s', '1m' or '24h', or a whole number of milliseconds, from 1 ms to 366 days"
+
+/** What options accept as a window. */
+export const ACCEPTED_WINDOW = `${ACCEPTED_DURATION}; or, of fixed windows, 'day' or 'month'`
 
 // `ms` reads a string without a unit as milliseconds; who writes '60' means seconds as often as not.
 const WITHOUT_UNIT = /^\s*[-+]?[\d.]*\s*$/
@@ -22,6 +28,11 @@ export function milliseconds(value: unknown, least = 1): number | undefined {
   return typeof time === 'number' && Number.isInteger(time) && time >= least && time <= LONGEST_MS
     ? time
     : undefined
+}
+
+/** Is it a window of the calendar, in UTC? */
+export function isCalendarWindow(value: unknown): value is 'day' | 'month' {
+  return value === 'day' || value === 'month'
 }
 
 /** What a block accepts: a block of 0 ends one. */

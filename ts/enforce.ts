@@ -1,16 +1,20 @@
 /** From options to a policy in force: check, compile, open. Nothing starts half-configured. */
 
 import { EventEmitter } from 'node:events'
-import { clientKeyReader } from './client-ip.ts'
+import { clientReader } from './client-ip.ts'
+import { TollgateConfigError } from './errors.ts'
 import { Gate } from './gate.ts'
 import { InProcessLimiter } from './limiter.ts'
 import { mount, type RequestReading } from './middleware.ts'
-import { addon, type NativePolicyDraft } from './native.ts'
-import { resolveMiddlewareOptions, resolveOptions } from './options.ts'
-import { refreshing } from './tenant-refresh.ts'
+import type { AlertEvent, Limiter } from './limiter-types.ts'
+import { policyFaults } from './native.ts'
+import { resolveMiddlewareOptions, resolveOptions, type MiddlewareSettings } from './options.ts'
+import { PolicySource } from './policy-source.ts'
+import { printed } from './printed.ts'
+import { Refreshing } from './tenant-refresh.ts'
 import { tenantResolver } from './tenant-strategy.ts'
-import { addTenants } from './tenants.ts'
-import type { AlertEvent, Limiter, RateLimitPolicyOptions } from './types.ts'
+import type { KeyReader, MiddlewareOptions, RateLimitPolicyOptions } from './types.ts'
+import { userOf } from './user.ts'
 
 /**
  * Puts a policy in force. Without options: 100 requests a minute, and a burst of 20, for each tenant that the header
@@ -28,20 +32,16 @@ import type { AlertEvent, Limiter, RateLimitPolicyOptions } from './types.ts'
  * express().use(limiter.middleware()).listen(3000)
  */
 export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {}): Promise<Limiter> {
-  const settings = resolveOptions(options)
-  const { grant, tenantOverrides, tenantRefresh } = settings
-  const load = async (): Promise<NativePolicyDraft> => {
-    const rejectUnknown = settings.unknownTenant === 'reject'
-    const draft = new (addon().PolicyDraft)(grant.quota, grant.burst, grant.windowMs, rejectUnknown)
-    await addTenants(draft, tenantOverrides, grant)
-    return draft
-  }
-  const gate = new Gate(await load(), { ...settings, refreshes: tenantRefresh !== undefined })
+  const settings = await resolveOptions(options, policyFaults)
+  const source = new PolicySource(settings)
+  const refreshes = source.tenantRefresh !== undefined
+  const gate = new Gate(await source.compile(), { ...settings, refreshes })
   const events = new EventEmitter()
-  const clientKey = clientKeyReader(settings.clientIp, settings.ipv6Subnet)
+  const clients = clientReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
-    resolveTenant: tenantResolver(settings.tenantResolutionStrategy, clientKey),
-    clientKey,
+    ...clients,
+    readers: new Map<string, KeyReader>([['user', userOf], ...settings.keys]),
+    resolveTenant: tenantResolver(settings.tenantResolutionStrategy, clients.clientKey),
     rejectMissing: settings.missingTenant === 'reject',
     alert: (option, error) => {
       events.emit('alert', { kind: 'callback-failed', option, error } satisfies AlertEvent)
@@ -49,16 +49,30 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
   }
   const limiter = new InProcessLimiter(
     gate,
-    (given) => mount(gate, reading, resolveMiddlewareOptions(given ?? {})),
+    (given) => mount(gate, reading, resolveMount(given, gate)),
     events,
-    grant,
+    source,
+    reading,
   )
-  if (tenantRefresh !== undefined) {
-    const reload = async (): Promise<void> => limiter.replacePolicy(await load())
-    limiter.beforeClose = refreshing(tenantRefresh, reload, (error) => {
+  const reloading = new Refreshing(
+    async () => limiter.replacePolicy(await source.compile(), 'refreshed'),
+    (error) => {
       const option = 'policyDefinition.tenantOverrides'
       events.emit('alert', { kind: 'tenant-refresh-failed', option, error } satisfies AlertEvent)
-    })
-  }
+    },
+  )
+  source.onRenewed = () => reloading.every(source.tenantRefresh)
+  source.onRenewed()
+  limiter.beforeClose = () => reloading.stop()
   return limiter
+}
+
+/** @throws {@link TollgateConfigError} with every fault found, an unknown rule among them. */
+function resolveMount(options: MiddlewareOptions | undefined, gate: Gate): MiddlewareSettings {
+  const settings = resolveMiddlewareOptions(options ?? {})
+  if (settings.rule !== undefined && !gate.hasRule(settings.rule)) {
+    const accepted = 'the name of a rule of the policy in force'
+    throw new TollgateConfigError([{ path: 'middleware.rule', given: printed(settings.rule), accepted }])
+  }
+  return settings
 }

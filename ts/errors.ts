@@ -8,6 +8,8 @@ export type TollgateErrorCode =
   | 'TOLLGATE_NAMESPACE_CONFLICT'
   | 'TOLLGATE_INVALID_TENANT'
   | 'TOLLGATE_INVALID_COST'
+  | 'TOLLGATE_INVALID_KEY'
+  | 'TOLLGATE_UNKNOWN_RULE'
   | 'TOLLGATE_CLOSED'
   | 'TOLLGATE_ADDON_MISSING'
   | 'TOLLGATE_INTERNAL'
@@ -39,6 +41,9 @@ export interface ConfigIssue {
   hint?: string
 }
 
+/** Faults that an error keeps. A table with the wrong column has one in each of a million rows. */
+export const MOST_ISSUES = 1_000
+
 /** Faults that a message spells out; the rest are in `issues`. */
 const SPELLED_OUT = 10
 
@@ -65,8 +70,9 @@ export class TollgateConfigError extends TollgateError {
     code: TollgateErrorCode = 'TOLLGATE_CONFIG',
     options?: ErrorOptions,
   ) {
-    super(code, messageOf(issues), options)
-    this.issues = issues
+    const kept = issues.slice(0, MOST_ISSUES)
+    super(code, messageOf(kept), options)
+    this.issues = kept
   }
 
   /** The first option at fault. */
@@ -85,7 +91,8 @@ export class TollgateConfigError extends TollgateError {
   }
 }
 
-/** An argument of a call is at fault: `TOLLGATE_INVALID_TENANT` or `TOLLGATE_INVALID_COST`. */
+/** An argument of a call is at fault: `TOLLGATE_INVALID_TENANT`, `TOLLGATE_INVALID_COST`, `TOLLGATE_INVALID_KEY` or
+ * `TOLLGATE_UNKNOWN_RULE`. */
 export class TollgateInputError extends TollgateError {}
 
 /** The limiter was closed: `TOLLGATE_CLOSED`. */

@@ -3,29 +3,17 @@
  * one object is made of that.
  */
 
+import { Decided, Ruled } from './decided.ts'
 import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
-import { addon, answer, channel, Outcome, Slot, translated } from './native.ts'
-import type { NativeGate, NativeHot, NativePolicyDraft } from './native.ts'
+import type { Grant } from './grant.ts'
+import { answers, type Inquiry } from './inquiry.ts'
+import { LimitsRecord, QUOTA } from './limits-record.ts'
+import { addon, answer, Applied, Asked, channel, Outcome, Slot, translated } from './native.ts'
+import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds } from './native.ts'
 import { printed } from './printed.ts'
-import type { Grant } from './quota.ts'
+import { isAllowed, reasonOf } from './reason.ts'
 import { ACCEPTED_NAME } from './tenant-name.ts'
-import type { Decision, Reason } from './types.ts'
-
-const REASONS: readonly Reason[] = ['ok', 'quota', 'blocked', 'denied', 'overflow', 'ok', 'denied']
-
-/** A decision. Always made in this one shape, so that code that reads decisions is compiled for it. */
-class Decided implements Decision {
-  constructor(
-    readonly allowed: boolean,
-    readonly tenant: string | undefined,
-    readonly rule: string,
-    readonly limit: number,
-    readonly remaining: number,
-    readonly resetMs: number,
-    readonly retryAfterMs: number,
-    readonly reason: Reason,
-  ) {}
-}
+import type { Decision } from './types.ts'
 
 /** What a gate is opened with. */
 export interface GateSettings {
@@ -37,29 +25,88 @@ export interface GateSettings {
   refreshes: boolean
 }
 
+/** What is asked for besides a decision. */
+export interface Demand {
+  /** The name is a client's address, not a tenant. */
+  anonymous?: boolean
+  /** The name of a rule that is charged whether it matches or not. */
+  rule?: string | undefined
+  /** That rule alone: the rest was charged before. */
+  ruleAlone?: boolean
+  /** A ticket, by which what is charged can be given back. */
+  ticket?: boolean
+}
+
+/** What a cost may be. */
+export const ACCEPTED_COST = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
+
+export function isCost(cost: unknown): cost is number {
+  return Number.isSafeInteger(cost) && (cost as number) >= 0
+}
+
+/** Nothing but a decision. */
+const NO_DEMAND: Demand = {}
+
+/** Before the policy has been asked what it needs: as if the tenant alone decided. */
+const UNREAD: NativeNeeds = {
+  generation: 0,
+  plain: true,
+  path: false,
+  method: false,
+  address: false,
+  user: false,
+  keys: [],
+  rules: [],
+}
+
 export class Gate {
   private readonly native: NativeGate
   private readonly id: number
   private readonly hot: NativeHot
   private readonly clock: (() => number) | undefined
+  private needs = UNREAD
+  private byRules = false
+  private record: LimitsRecord | undefined
+  /** Rules by name, in the policy of `needs`. */
+  private numbers = new Map<string, number>()
 
   /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
-  constructor(draft: NativePolicyDraft, settings: GateSettings) {
+  constructor(policy: NativeCompiledPolicy, settings: GateSettings) {
     this.clock = settings.clock
     const { namespace, maxKeys, keyShare, refreshes } = settings
     const { channel: way, hot } = channel()
     this.tick()
     try {
-      this.native = new (addon().Gate)(way, namespace, draft, maxKeys, keyShare, refreshes)
+      this.native = new (addon().Gate)(way, namespace, policy, maxKeys, keyShare, refreshes)
     } catch (error) {
       throw translated(error, 'namespace', printed(namespace))
     }
     this.id = this.native.id
     this.hot = hot
+    this.needs = this.native.needs()
   }
 
-  /** Charges a tenant; gives an outcome. */
+  /** Is the tenant all that a decision depends on, as far as is known here? */
+  get plain(): boolean {
+    return this.needs.plain
+  }
+
+  /** Charges a request to every limit that applies to it; gives an outcome. */
+  charge(name: string, cost: number, inquiry: Inquiry, demand = NO_DEMAND): number {
+    if (this.needs.plain && demand.ticket !== true) {
+      const outcome = demand.anonymous === true ? this.consumeAnonymous(name, cost) : this.consume(name, cost)
+      if (outcome !== Outcome.stale) return outcome
+    }
+    let outcome: number
+    do {
+      outcome = this.chargeByRules(name, cost, inquiry, demand)
+    } while (this.isStale(outcome))
+    return outcome
+  }
+
+  /** Charges a tenant by its quota alone, or finds that there is more to it: {@link Outcome.stale}. */
   consume(tenant: string, cost: number): number {
+    this.byRules = false
     this.tick()
     answer[Slot.limiter] = this.id
     if (cost === 1) this.hot.consume(tenant)
@@ -67,8 +114,8 @@ export class Gate {
     return answer[Slot.outcome]!
   }
 
-  /** Charges a client's address; gives an outcome. */
-  consumeAnonymous(key: string, cost: number): number {
+  private consumeAnonymous(key: string, cost: number): number {
+    this.byRules = false
     this.tick()
     answer[Slot.limiter] = this.id
     if (cost === 1) this.hot.consumeAnonymous(key)
@@ -76,45 +123,138 @@ export class Gate {
     return answer[Slot.outcome]!
   }
 
-  peek(tenant: string, cost: number): number {
-    this.tick()
-    let outcome: number = Outcome.invalidCost
-    atCost((name) => (outcome = this.native.peek(name, false)), tenant, cost)
-    return outcome
+  private chargeByRules(name: string, cost: number, inquiry: Inquiry, demand: Demand): number {
+    this.byRules = true
+    const { needs } = this
+    if (needs.address || needs.user || needs.keys.length > 0)
+      return this.chargeByKeys(name, cost, inquiry, demand)
+    const target = needs.path ? inquiry.target() : undefined
+    this.prepare(inquiry, demand)
+    if (cost === 1) this.hot.decide(name, target)
+    else if (!atCost((named) => this.hot.decide(named, target), name, cost)) return Outcome.invalidCost
+    return answer[Slot.outcome]!
   }
 
-  reward(name: string, anonymous: boolean, tokens: number): number {
-    this.tick()
-    return this.native.reward(name, anonymous, tokens)
+  private chargeByKeys(name: string, cost: number, inquiry: Inquiry, demand: Demand): number {
+    // Callbacks of the service come first: what they ask themselves passes through the same array.
+    const said = answers(inquiry, this.needs)
+    this.prepare(inquiry, demand)
+    if (cost === 1) this.hot.decideByKeys(name, ...said)
+    else if (!atCost((named) => this.hot.decideByKeys(named, ...said), name, cost)) return Outcome.invalidCost
+    return answer[Slot.outcome]!
   }
 
-  penalize(tenant: string, tokens: number): number {
-    this.tick()
-    return this.native.penalize(tenant, false, tokens)
+  /** What {@link charge} would give. */
+  examine(name: string, cost: number, inquiry: Inquiry, demand = NO_DEMAND): number {
+    this.byRules = true
+    return this.asked(inquiry, demand, (said) => {
+      let outcome: number = Outcome.invalidCost
+      atCost(() => (outcome = this.native.examine([name, ...said])), name, cost)
+      return outcome
+    })
   }
 
-  block(tenant: string, durationMs: number): number {
-    this.tick()
-    return this.native.block(tenant, false, durationMs)
+  reward(name: string, tokens: number, inquiry: Inquiry, demand: Demand): number {
+    return this.adjust(name, inquiry, demand, (said) => this.native.reward(said, tokens))
   }
 
-  reset(tenant: string): number {
-    this.tick()
-    return this.native.reset(tenant, false)
+  penalize(name: string, tokens: number, inquiry: Inquiry, demand: Demand): number {
+    return this.adjust(name, inquiry, demand, (said) => this.native.penalize(said, tokens))
   }
 
-  /** The decision that the last call left behind; `outcome` is what that call gave, and not negative. */
+  block(name: string, durationMs: number, inquiry: Inquiry, demand: Demand): number {
+    return this.adjust(name, inquiry, demand, (said) => this.native.block(said, durationMs))
+  }
+
+  reset(name: string, inquiry: Inquiry, demand: Demand): number {
+    return this.adjust(name, inquiry, demand, (said) => this.native.reset(said))
+  }
+
+  /** In words: what the policy makes of a request. */
+  explain(name: string, cost: number, inquiry: Inquiry, demand: Demand): string {
+    let text = ''
+    const outcome = this.asked(inquiry, demand, (said) => {
+      atCost(() => (text = this.native.explain([name, ...said])), name, cost)
+      return text === '' ? this.native.examine([name, ...said]) : Outcome.ok
+    })
+    if (outcome < 0) throw this.failure(outcome, name, cost)
+    return text
+  }
+
+  /** The decision that {@link charge} or {@link examine} left behind; `outcome` is what that gave, and not negative. */
   decision(outcome: number, tenant: string | undefined): Decision {
-    return new Decided(
-      outcome === Outcome.ok || outcome === Outcome.unlimited,
+    if (!this.byRules) return this.decisionOn(QUOTA, outcome, tenant)
+    this.record = LimitsRecord.kept(this.needs.rules)
+    return new Ruled(
+      isAllowed(outcome),
       tenant,
-      'default',
+      this.decisiveRule(),
       answer[Slot.capacity]!,
       answer[Slot.remaining]!,
       answer[Slot.resetMs]!,
       answer[Slot.retryAfterMs]!,
-      REASONS[outcome]!,
+      reasonOf(outcome),
+      this.record,
     )
+  }
+
+  /** What the last call left behind of one bucket: that of a rule, or of the tenant. */
+  decisionOn(rule: string, outcome: number, tenant: string | undefined): Decision {
+    return new Decided(
+      isAllowed(outcome),
+      tenant,
+      rule,
+      answer[Slot.capacity]!,
+      answer[Slot.remaining]!,
+      answer[Slot.resetMs]!,
+      answer[Slot.retryAfterMs]!,
+      reasonOf(outcome),
+    )
+  }
+
+  /** What each limit said of the last {@link decision}; none where the tenant alone decided. */
+  lastRecord(): LimitsRecord | undefined {
+    return this.byRules ? this.record : undefined
+  }
+
+  private decisiveRule(): string {
+    const decisive = answer[Slot.decisive]!
+    const rule = decisive < 0 ? -1 : answer[Applied.first + decisive * Applied.each]!
+    return rule < 0 ? QUOTA : (this.needs.rules[rule] ?? QUOTA)
+  }
+
+  /** The ticket of the last call of {@link charge}; 0 if nothing was charged that may come back. */
+  lastTicket(): number {
+    return this.byRules ? answer[Slot.ticket]! : 0
+  }
+
+  /** Hands a ticket in: slots come back, costs stay. */
+  end(ticket: number): boolean {
+    this.tick()
+    return this.native.end(ticket)
+  }
+
+  /** Hands a ticket in: everything comes back. */
+  cancel(ticket: number): boolean {
+    this.tick()
+    return this.native.cancel(ticket)
+  }
+
+  /** Hands a ticket in: the request has cost so much. */
+  settle(ticket: number, actual: number): boolean {
+    this.tick()
+    return this.native.settleAt(ticket, actual)
+  }
+
+  /** Lets a ticket end by itself. */
+  expire(ticket: number, afterMs: number): void {
+    this.tick()
+    this.native.expire(ticket, afterMs)
+  }
+
+  /** Has the policy in force a rule of this name? */
+  hasRule(name: string): boolean {
+    return this.native.ruleNamed(name) >= 0
   }
 
   /** The error that a negative outcome stands for. */
@@ -128,7 +268,7 @@ export class Gate {
       case Outcome.invalidCost:
         return new TollgateInputError(
           'TOLLGATE_INVALID_COST',
-          `cost: given ${printed(cost)}; accepted: a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`,
+          `cost: given ${printed(cost)}; accepted: ${ACCEPTED_COST}`,
         )
       default:
         return new TollgateClosedError()
@@ -155,14 +295,15 @@ export class Gate {
       column(({ quota }) => quota),
       column(({ burst }) => burst),
       column(({ windowMs }) => windowMs),
+      column(({ kind }) => kind),
       removed,
     )
   }
 
   /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(draft: NativePolicyDraft): Promise<boolean> {
+  replace(policy: NativeCompiledPolicy): Promise<boolean> {
     this.tick()
-    return this.native.replace(draft)
+    return this.native.replace(policy)
   }
 
   stats(): ReturnType<NativeGate['stats']> {
@@ -171,6 +312,62 @@ export class Gate {
 
   close(): void {
     this.native.close()
+  }
+
+  private adjust(
+    name: string,
+    inquiry: Inquiry,
+    demand: Demand,
+    call: (said: (string | undefined)[]) => number,
+  ): number {
+    return this.asked(inquiry, demand, (said) => call([name, ...said]))
+  }
+
+  /** Asks by the policy that has been read, and if that is not the one in force any more, reads and asks again. */
+  private asked(
+    inquiry: Inquiry,
+    demand: Demand,
+    ask: (said: readonly (string | undefined)[]) => number,
+  ): number {
+    let outcome: number
+    do {
+      const said = this.needs.plain ? [] : answers(inquiry, this.needs)
+      this.prepare(inquiry, demand)
+      outcome = ask(said)
+    } while (this.isStale(outcome))
+    return outcome
+  }
+
+  /** Leaves what is asked in the answer. */
+  private prepare(inquiry: Inquiry, demand: Demand): void {
+    const { needs } = this
+    const method = needs.method ? inquiry.method() : 0
+    this.tick()
+    answer[Slot.limiter] = this.id
+    answer[Slot.generation] = needs.generation
+    answer[Slot.method] = method
+    answer[Slot.asked] =
+      (demand.anonymous === true ? Asked.anonymous : 0) +
+      (demand.ruleAlone === true ? Asked.ruleAlone : 0) +
+      (demand.ticket === true ? Asked.ticket : 0)
+    answer[Slot.rule] = demand.rule === undefined ? -1 : this.ruleNumber(demand.rule)
+  }
+
+  /** Was it asked by a policy that is not in force any more? Then what it needs is read again. */
+  private isStale(outcome: number): boolean {
+    if (outcome !== Outcome.stale) return false
+    this.needs = this.native.needs()
+    this.numbers = new Map()
+    return true
+  }
+
+  private ruleNumber(name: string): number {
+    let number = this.numbers.get(name)
+    if (number === undefined) {
+      number = this.native.ruleNamed(name)
+      this.numbers.set(name, number)
+    }
+    return number
   }
 
   /** Leaves the time: this limiter's own, or the system's. */

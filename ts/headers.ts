@@ -3,6 +3,8 @@
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Gate } from './gate.ts'
+import { QUOTA, type LimitsRecord } from './limits-record.ts'
+import { Applied } from './native.ts'
 import type { Decision, HeaderVersion } from './types.ts'
 
 /** Writes the headers of a decision that a gate has just made. `key` is what it was charged to. */
@@ -26,27 +28,33 @@ export function headerWriter(versions: readonly HeaderVersion[], gate: Gate): He
 /** What RateLimit-Policy says of a limit, once for all decisions. */
 interface PolicyField {
   value: string
+  rule: string
   quota: number
   windowMs: number
 }
 
-/** Different quotas whose fields are remembered. */
-const QUOTAS = 10_000
+/** Different limits whose fields are remembered. */
+const LIMITS = 10_000
 
 /** RateLimit-Policy of a limit; null for no limit, of which there is nothing to say. */
-function policyFields(): (quota: number, windowMs: number) => PolicyField | null {
+type PolicyFields = (rule: string, quota: number, windowMs: number) => PolicyField | null
+
+function policyFields(): PolicyFields {
   const byQuota = new Map<number, PolicyField[]>()
+  let count = 0
   // Most requests have the limit of the one before.
   let last: PolicyField | undefined
-  return (quota, windowMs) => {
+  return (rule, quota, windowMs) => {
     if (quota === Infinity) return null
-    if (last !== undefined && last.quota === quota && last.windowMs === windowMs) return last
+    if (last !== undefined && isOf(last, rule, quota, windowMs)) return last
     const fields = byQuota.get(quota) ?? []
-    let field = fields.find((each) => each.windowMs === windowMs)
+    let field = fields.find((each) => isOf(each, rule, quota, windowMs))
     if (field === undefined) {
-      const window = quota === 0 ? '' : `;w=${Math.max(1, Math.ceil(windowMs / 1000))}`
-      field = { value: `"default";q=${integer(quota)}${window}`, quota, windowMs }
-      if (byQuota.size >= QUOTAS) byQuota.clear()
+      field = { value: policyValue(rule, quota, windowMs), rule, quota, windowMs }
+      if (++count > LIMITS) {
+        byQuota.clear()
+        count = 1
+      }
       byQuota.set(quota, [...fields, field])
     }
     last = field
@@ -54,44 +62,81 @@ function policyFields(): (quota: number, windowMs: number) => PolicyField | null
   }
 }
 
+function isOf(field: PolicyField, rule: string, quota: number, windowMs: number): boolean {
+  return field.quota === quota && field.windowMs === windowMs && field.rule === rule
+}
+
+function policyValue(rule: string, quota: number, windowMs: number): string {
+  const policy = `"${rule}";q=${integer(quota)}`
+  if (quota === 0) return policy
+  // Without a window it counts requests in flight (section 3.1.2 of draft-11).
+  return windowMs === 0
+    ? `${policy};qu="concurrent-requests"`
+    : `${policy};w=${Math.max(1, Math.ceil(windowMs / 1000))}`
+}
+
 /** Structured Fields hold integers of at most 15 digits (RFC 9651, section 3.3.1). */
 function integer(number: number): number {
   return Math.min(number, 999_999_999_999_999)
 }
 
+/** What {@link rateLimit} says of a limit. */
+type Level = Pick<Decision, 'remaining' | 'resetMs' | 'retryAfterMs'>
+
 /**
  * `t`, the effective window: the seconds until the bucket is full. In a refusal it ends when Retry-After does, because
  * draft-11, section 6, wants Retry-After not to end before it.
  */
-function rateLimit(decision: Decision, quota: number): string {
-  const ready = Math.ceil(decision.resetMs / 1000)
-  const retry = decision.retryAfterMs
+function rateLimit(level: Level, { rule, quota, windowMs }: PolicyField): string {
+  const ready = Math.ceil(level.resetMs / 1000)
+  const retry = level.retryAfterMs
   const window =
     retry === 0 || retry === Infinity ? ready : Math.min(ready, Math.max(1, Math.ceil(retry / 1000)))
-  const field = `"default";r=${integer(Math.min(decision.remaining, quota))}`
-  return quota === 0 ? field : `${field};t=${window}`
+  const field = `"${rule}";r=${integer(Math.min(level.remaining, quota))}`
+  return quota === 0 || windowMs === 0 ? field : `${field};t=${window}`
+}
+
+/** Writes both fields of every limit that applied, the one that decided first; `more` is added to each. */
+function fieldWriter(gate: Gate, more: (key: string) => string): HeaderWriter {
+  const policyField = policyFields()
+  return (res, decision, key) => {
+    const record = gate.lastRecord()
+    if (record !== undefined) return writeAll(res, record, policyField, more(key))
+    const policy = policyField(QUOTA, gate.lastQuota(), gate.lastWindowMs())
+    if (policy === null) return
+    res.setHeader('RateLimit-Policy', policy.value + more(key))
+    res.setHeader('RateLimit', rateLimit(decision, policy) + more(key))
+  }
+}
+
+function writeAll(res: ServerResponse, record: LimitsRecord, policyField: PolicyFields, more: string): void {
+  let policies = ''
+  let levels = ''
+  record.eachEnforced((at) => {
+    const quota = record.number(at, Applied.quota)
+    const policy = policyField(record.ruleAt(at), quota, record.number(at, Applied.windowMs))
+    if (policy === null) return
+    const level = {
+      remaining: record.number(at, Applied.remaining),
+      resetMs: record.number(at, Applied.resetMs),
+      retryAfterMs: record.number(at, Applied.retryAfterMs),
+    }
+    const comma = policies === '' ? '' : ', '
+    policies += comma + policy.value + more
+    levels += comma + rateLimit(level, policy) + more
+  })
+  if (policies === '') return
+  res.setHeader('RateLimit-Policy', policies)
+  res.setHeader('RateLimit', levels)
 }
 
 function writeDraft11(gate: Gate): HeaderWriter {
-  const policyField = policyFields()
-  return (res, decision) => {
-    const policy = policyField(gate.lastQuota(), gate.lastWindowMs())
-    if (policy === null) return
-    res.setHeader('RateLimit-Policy', policy.value)
-    res.setHeader('RateLimit', rateLimit(decision, policy.quota))
-  }
+  return fieldWriter(gate, () => '')
 }
 
 function writeDraft8(gate: Gate): HeaderWriter {
-  const policyField = policyFields()
   const partitionKey = partitionKeys()
-  return (res, decision, key) => {
-    const policy = policyField(gate.lastQuota(), gate.lastWindowMs())
-    if (policy === null) return
-    const partition = `;pk=:${partitionKey(key)}:`
-    res.setHeader('RateLimit-Policy', policy.value + partition)
-    res.setHeader('RateLimit', rateLimit(decision, policy.quota) + partition)
-  }
+  return fieldWriter(gate, (key) => `;pk=:${partitionKey(key)}:`)
 }
 
 /** Partition keys that are remembered, in each of two generations. */

@@ -1,9 +1,9 @@
 /**
  * Tollgate: multi-tenant rate limits for Node.js, decided in the process.
  *
- * To follow a policy, read enforce.ts, options.ts (schema.ts), tenants.ts (quota.ts), gate.ts. To follow a request,
- * read middleware.ts, tenant-strategy.ts (client-ip.ts), gate.ts, headers.ts, refusal.ts. Types are in types.ts, errors
- * in errors.ts; native.ts is the way into the addon.
+ * To follow a policy, read policy-types.ts, enforce.ts, options.ts and policy.ts (schema/), tenants.ts (quota.ts, grant.ts),
+ * gate.ts. To follow a request, read middleware.ts, tenant-strategy.ts (client-ip.ts), gate.ts, headers.ts, refusal.ts.
+ * Other types are in types.ts, errors in errors.ts; native.ts is the way into the addon.
  */
 
 export { enforceRateLimitPolicy } from './enforce.ts'
@@ -11,32 +11,59 @@ export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputE
 export type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 export type {
   AlertEvent,
-  PolicyEvent,
-  ApiKeyStrategy,
+  AppliedPolicy,
+  BucketOptions,
+  CompileReport,
   ConsumeOptions,
+  Limiter,
+  LimiterEvents,
+  LimiterStatus,
+  PolicyEvent,
+  RequestFacts,
+  Reservation,
+  ReserveOptions,
+} from './limiter-types.ts'
+export type {
+  ApiKeyStrategy,
+  AppliedLimit,
   Decision,
-  Duration,
   HeaderStrategy,
   HeaderVersion,
   HttpRequest,
   IpStrategy,
   JwtClaimStrategy,
-  Limiter,
-  LimiterEvents,
-  LimiterStatus,
+  KeyReader,
   Middleware,
   MiddlewareOptions,
   Next,
+  OptimizationLevel,
   PathStrategy,
-  PolicyDefinition,
   RateLimitPolicyOptions,
   Reason,
   SubdomainStrategy,
+  TenantResolutionStrategy,
+  TenantResolver,
+  TenantStrategyObject,
+} from './types.ts'
+export type {
+  Algorithm,
+  AllowList,
+  ConcurrencyRule,
+  DenyList,
+  Duration,
+  OneOrMany,
+  PolicyDefinition,
+  QuotaRule,
+  Rule,
+  RuleMatch,
+  RulePart,
+  TenantInTier,
   TenantOverride,
   TenantOverrides,
   TenantQuota,
-  TenantResolutionStrategy,
-  TenantResolver,
   TenantRow,
-  TenantStrategyObject,
-} from './types.ts'
+  Tier,
+  TierName,
+  TierQuota,
+  Window,
+} from './policy-types.ts'

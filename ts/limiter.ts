@@ -2,26 +2,42 @@
 
 import type { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
-import { ACCEPTED_BLOCK, milliseconds } from './duration.ts'
 import { Amendments } from './amendments.ts'
-import { TollgateClosedError, TollgateConfigError, TollgateInputError, type ConfigIssue } from './errors.ts'
-import type { Gate } from './gate.ts'
-import { Outcome, type NativePolicyDraft } from './native.ts'
+import { Reserved } from './decided.ts'
+import { ACCEPTED_BLOCK, ACCEPTED_WINDOW, milliseconds } from './duration.ts'
+import { TollgateClosedError, TollgateConfigError, TollgateInputError } from './errors.ts'
+import type { ConfigIssue, TollgateErrorCode } from './errors.ts'
+import { ACCEPTED_COST, isCost, type Gate } from './gate.ts'
+import { NOTHING, SaidInquiry, type Inquiry, type Reading } from './inquiry.ts'
+import { QUOTA } from './limits-record.ts'
+import { Outcome, type NativeCompiledPolicy } from './native.ts'
+import type { PolicySource } from './policy-source.ts'
 import { printed } from './printed.ts'
-import { QuotaReader, type Grant } from './quota.ts'
+import { QuotaReader } from './quota.ts'
 import { isTenantName } from './tenant-name.ts'
+import type { Duration, PolicyDefinition, TenantOverride } from './policy-types.ts'
 import type {
+  AppliedPolicy,
+  BucketOptions,
+  CompileReport,
   ConsumeOptions,
-  Decision,
-  Duration,
   Limiter,
   LimiterEvents,
   LimiterStatus,
-  Middleware,
-  MiddlewareOptions,
   PolicyEvent,
-  TenantOverride,
-} from './types.ts'
+  Reservation,
+  ReserveOptions,
+} from './limiter-types.ts'
+import type { Decision, Middleware, MiddlewareOptions } from './types.ts'
+
+/** What options speak of. */
+interface AskedOf {
+  rule: string | undefined
+  inquiry: Inquiry
+}
+
+/** How long a reservation stands that nobody settles. */
+const RESERVED_MS = 5 * 60 * 1000
 
 /** Makes a request handler; it is given, because requests are above limiters. */
 export type Mount = (options: MiddlewareOptions | undefined) => Middleware
@@ -36,8 +52,8 @@ export class InProcessLimiter implements Limiter {
     private readonly gate: Gate,
     private readonly mount: Mount,
     private readonly events: EventEmitter,
-    /** What an override takes that it leaves out. */
-    private readonly defaults: Grant,
+    private readonly source: PolicySource,
+    private readonly reading: Reading,
   ) {
     this.amendments = new Amendments(gate)
   }
@@ -48,47 +64,101 @@ export class InProcessLimiter implements Limiter {
   }
 
   tryConsume(tenant: string, options?: ConsumeOptions): Decision {
-    const cost = options?.cost ?? 1
-    const outcome = this.gate.consume(tenant, cost)
+    // The shortest way is for callers that say nothing but a name.
+    if (options === undefined && this.gate.plain) {
+      const outcome = this.gate.consume(tenant, 1)
+      if (outcome >= 0) return this.gate.decisionOn(QUOTA, outcome, tenant)
+    }
+    return this.consumeAsked(tenant, options ?? {})
+  }
+
+  private consumeAsked(tenant: string, options: ConsumeOptions): Decision {
+    const cost = options.cost ?? 1
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.charge(tenant, cost, inquiry, rule === undefined ? undefined : { rule })
     if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
-    return this.gate.decision(outcome, tenant)
+    const decision = this.gate.decision(outcome, tenant)
+    // The call is over at once: slots that it took come back.
+    const ticket = this.gate.lastTicket()
+    if (ticket !== 0) this.gate.end(ticket)
+    return decision
   }
 
   async consume(tenant: string, options?: ConsumeOptions): Promise<Decision> {
     return this.tryConsume(tenant, options)
   }
 
-  peek(tenant: string, options?: ConsumeOptions): Decision {
-    const cost = options?.cost ?? 1
-    return this.decided(this.gate.peek(named(tenant), cost), tenant, cost)
+  peek(tenant: string, options: ConsumeOptions = {}): Decision {
+    const cost = options.cost ?? 1
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.examine(named(tenant), cost, inquiry, { rule })
+    if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
+    return this.gate.decision(outcome, tenant)
   }
 
-  reward(tenant: string, tokens: number): Decision {
-    return this.decided(this.gate.reward(named(tenant), false, counted(tokens)), tenant, tokens)
+  async reserve(tenant: string, options: ReserveOptions = {}): Promise<Reservation> {
+    const cost = options.cost ?? 1
+    const ttl = milliseconds(options.ttl ?? RESERVED_MS)
+    if (ttl === undefined) throw invalid('ttl', options.ttl, ACCEPTED_WINDOW)
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.charge(named(tenant), cost, inquiry, { rule, ticket: true })
+    if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
+    const decision = this.gate.decision(outcome, tenant)
+    const ticket = this.gate.lastTicket()
+    if (ticket !== 0) this.gate.expire(ticket, ttl)
+    return new Reserved(decision, {
+      settle: (actual) => {
+        if (!isCost(actual)) throw invalid('actual', actual, ACCEPTED_COST)
+        return ticket !== 0 && this.gate.settle(ticket, actual)
+      },
+      cancel: () => ticket !== 0 && this.gate.cancel(ticket),
+    })
   }
 
-  penalize(tenant: string, tokens: number): Decision {
-    return this.decided(this.gate.penalize(named(tenant), counted(tokens)), tenant, tokens)
+  reward(tenant: string, tokens: number, options: BucketOptions = {}): Decision {
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.reward(named(tenant), counted(tokens), inquiry, { rule })
+    return this.decided(outcome, tenant, tokens, rule)
   }
 
-  block(tenant: string, duration: Duration): Decision {
+  penalize(tenant: string, tokens: number, options: BucketOptions = {}): Decision {
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.penalize(named(tenant), counted(tokens), inquiry, { rule })
+    return this.decided(outcome, tenant, tokens, rule)
+  }
+
+  block(tenant: string, duration: Duration, options: BucketOptions = {}): Decision {
     const time = milliseconds(duration, 0)
-    if (time === undefined) {
-      const message = `duration: given ${printed(duration)}; accepted: ${ACCEPTED_BLOCK}`
-      throw new TollgateInputError('TOLLGATE_INVALID_COST', message)
-    }
-    return this.decided(this.gate.block(named(tenant), time), tenant, time)
+    if (time === undefined) throw invalid('duration', duration, ACCEPTED_BLOCK)
+    const { rule, inquiry } = this.asked(options)
+    const outcome = this.gate.block(named(tenant), time, inquiry, { rule })
+    return this.decided(outcome, tenant, time, rule)
   }
 
-  reset(tenant: string): Decision {
-    return this.decided(this.gate.reset(named(tenant)), tenant, 0)
+  reset(tenant: string, options: BucketOptions = {}): Decision {
+    const { rule, inquiry } = this.asked(options)
+    return this.decided(this.gate.reset(named(tenant), inquiry, { rule }), tenant, 0, rule)
+  }
+
+  explain(tenant: string, options: ConsumeOptions = {}): string {
+    const { rule, inquiry } = this.asked(options)
+    return this.gate.explain(named(tenant), options.cost ?? 1, inquiry, { rule })
+  }
+
+  async applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy> {
+    this.open()
+    const policy = await this.source.renew(definition)
+    await this.replacePolicy(policy, 'applied')
+    const { revision, hash } = this.status().policy
+    return { revision, hash, report: JSON.parse(policy.report()) as CompileReport }
   }
 
   async upsertTenant(tenant: string, quota: TenantOverride): Promise<void> {
     this.open()
     const issues: ConfigIssue[] = []
-    const grant = { ...this.defaults }
-    new QuotaReader(this.defaults, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
+    const { grants } = this.source
+    const grant = { ...grants.default }
+    new QuotaReader(grants, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
     if (issues.length > 0) throw new TollgateConfigError(issues)
     await this.amendments.amend(this.nameable(tenant), grant)
     this.announce('amended')
@@ -102,16 +172,17 @@ export class InProcessLimiter implements Limiter {
   }
 
   /** Puts another policy in force. */
-  async replacePolicy(draft: NativePolicyDraft): Promise<void> {
+  async replacePolicy(policy: NativeCompiledPolicy, kind: PolicyEvent['kind']): Promise<void> {
     if (this.closed) return
-    if (await this.gate.replace(draft)) this.announce('refreshed')
+    if (await this.gate.replace(policy)) this.announce(kind)
   }
 
   status(): LimiterStatus {
     this.open()
-    const { revision, policyHash, tenants, limits, keys, slots, bytes, overflowed } = this.gate.stats()
+    const { revision, policyHash, tenants, rules, limits, ...stats } = this.gate.stats()
+    const { keys, slots, bytes, overflowed, imageBytes, optimizationLevel } = stats
     return {
-      policy: { revision, hash: policyHash, tenants, rules: 1, limits },
+      policy: { revision, hash: policyHash, tenants, rules, limits, imageBytes, optimizationLevel },
       instances: [{ host: hostname(), pid: process.pid, revision }],
       backends: [],
       rollout: null,
@@ -156,15 +227,33 @@ export class InProcessLimiter implements Limiter {
     if (this.closed) throw new TollgateClosedError()
   }
 
-  private decided(outcome: number, tenant: string, cost: number): Decision {
+  private decided(outcome: number, tenant: string, cost: number, rule: string | undefined): Decision {
     if (outcome < Outcome.ok) throw this.gate.failure(outcome, tenant, cost)
-    return this.gate.decision(outcome, tenant)
+    return this.gate.decisionOn(rule ?? QUOTA, outcome, tenant)
+  }
+
+  /** The rule and the request that options speak of. */
+  private asked({ rule, request }: BucketOptions): AskedOf {
+    this.open()
+    if (rule !== undefined && !this.gate.hasRule(rule)) {
+      throw invalid('rule', rule, 'the name of a rule of the policy in force', 'TOLLGATE_UNKNOWN_RULE')
+    }
+    return { rule, inquiry: request === undefined ? NOTHING : new SaidInquiry(request, this.reading) }
   }
 }
 
 /** The addon's slower functions throw a TypeError of their own for what is not a string; '' they refuse like us. */
 function named(tenant: unknown): string {
   return typeof tenant === 'string' ? tenant : ''
+}
+
+function invalid(
+  name: string,
+  given: unknown,
+  accepted: string,
+  code: TollgateErrorCode = 'TOLLGATE_INVALID_COST',
+): TollgateInputError {
+  return new TollgateInputError(code, `${name}: given ${printed(given)}; accepted: ${accepted}`)
 }
 
 /** As {@link named}: -1 is refused. */

@@ -6,22 +6,23 @@
  */
 
 import type { ServerResponse } from 'node:http'
+import { judgeRefund, whenDone, type RefundRule } from './completion.ts'
 import { TollgateInputError } from './errors.ts'
-import type { Gate } from './gate.ts'
+import type { Demand, Gate } from './gate.ts'
 import { headerWriter, writeRetryAfter } from './headers.ts'
+import { HttpInquiry, type Reading } from './inquiry.ts'
 import { Outcome } from './native.ts'
 import type { MiddlewareSettings } from './options.ts'
 import { printed } from './printed.ts'
 import { followed, isPromise } from './promise.ts'
 import { quotaRefusals, send, TENANT_MISSING, TENANT_UNKNOWN } from './refusal.ts'
+import * as admissions from './admissions.ts'
 import { leaveDecision } from './request-decision.ts'
-import { refundWhenDone, type RefundRule } from './refund.ts'
 import type { Decision, HttpRequest, Middleware, Next, TenantResolver } from './types.ts'
 
 /** What all mounts of a limiter share. */
-export interface RequestReading {
+export interface RequestReading extends Reading {
   resolveTenant: TenantResolver
-  clientKey: (req: HttpRequest) => string
   rejectMissing: boolean
   /** Takes the errors of callbacks that no request can carry. */
   alert: (option: string, error: unknown) => void
@@ -32,8 +33,9 @@ type Admission = boolean | Promise<boolean>
 
 /** A request handler with its options folded in. */
 export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareSettings): Middleware {
-  const { skip, cost, onLimited, statusCode } = settings
+  const { skip, cost, rule, onLimited, statusCode } = settings
   const { clientKey, rejectMissing } = reading
+  if (rule !== undefined) admissions.remember(gate)
   const resolveTenant = settings.tenant ?? reading.resolveTenant
   const writeHeaders = headerWriter(settings.headers, gate)
   const quotaRefusal = quotaRefusals(statusCode)
@@ -43,6 +45,8 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     failed: settings.skipFailedRequests,
   }
   const refunding = refunds.successful || refunds.failed
+  const tenantDemand = rule === undefined && !refunding ? undefined : { rule, ticket: refunding }
+  const anonymousDemand = { rule, ticket: refunding, anonymous: true }
 
   function admit(req: HttpRequest, res: ServerResponse, next: Next | undefined): Admission {
     if (skip === undefined) return identify(req, res, next)
@@ -69,7 +73,10 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     tokens: number,
   ): Admission {
     let key = tenant ?? ''
-    let outcome: number = key === '' ? Outcome.invalidTenant : gate.consume(key, tokens)
+    const inquiry = new HttpInquiry(req, reading)
+    const ruleAlone = rule !== undefined && admissions.has(req, gate)
+    const demand = demanded(ruleAlone)
+    let outcome: number = key === '' ? Outcome.invalidTenant : gate.charge(key, tokens, inquiry, demand)
     // What cannot name a tenant never reaches a tenant's bucket.
     const anonymous = outcome === Outcome.invalidTenant
     if (anonymous) {
@@ -78,19 +85,34 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
         return false
       }
       key = clientKey(req)
-      outcome = gate.consumeAnonymous(key, tokens)
+      outcome = gate.charge(key, tokens, inquiry, demanded(ruleAlone, true))
     }
     if (outcome < 0) throw gate.failure(outcome, key, tokens)
+    const ticket = gate.lastTicket()
     const decision = gate.decision(outcome, anonymous ? undefined : key)
     leaveDecision(req, decision)
     if (writeHeaders !== undefined && !res.headersSent) writeHeaders(res, decision, key)
     if (!decision.allowed) return refuse(req, res, next, decision, outcome)
-    if (refunding) {
-      const refund = (): void => void gate.reward(key, anonymous, tokens)
-      const alert = (error: unknown): void => reading.alert('requestWasSuccessful', error)
-      refundWhenDone(res, refunds, () => requestWasSuccessful(req, res), refund, alert)
-    }
+    if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
+    admissions.add(req, gate)
     return true
+  }
+
+  function demanded(ruleAlone: boolean, anonymous = false): Demand | undefined {
+    if (!ruleAlone) return anonymous ? anonymousDemand : tenantDemand
+    return { ...(anonymous ? anonymousDemand : tenantDemand), ruleAlone }
+  }
+
+  /** The request has ended. */
+  function handIn(req: HttpRequest, res: ServerResponse, ticket: number, sent: boolean): void {
+    if (!refunding) return void gate.end(ticket)
+    judgeRefund(
+      sent,
+      refunds,
+      () => requestWasSuccessful(req, res),
+      (refund) => void (refund ? gate.cancel(ticket) : gate.end(ticket)),
+      (error) => reading.alert('requestWasSuccessful', error),
+    )
   }
 
   function refuse(
@@ -107,7 +129,7 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
       writeRetryAfter(res, decision)
     }
     if (onLimited !== undefined) return answered(req, res, next, decision)
-    send(res, status, unknown ? TENANT_UNKNOWN : quotaRefusal(decision.reason))
+    send(res, status, unknown ? TENANT_UNKNOWN : quotaRefusal(decision))
     return false
   }
 

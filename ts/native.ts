@@ -1,7 +1,9 @@
 /** The addon: loads it, and says what is in it. The only file that knows its name. */
 
+import type { Buffer } from 'node:buffer'
 import { createRequire } from 'node:module'
-import { TollgateConfigError, TollgateError, type TollgateErrorCode } from './errors.ts'
+import { TollgateConfigError, TollgateError } from './errors.ts'
+import { issueOf, type Fault } from './fault.ts'
 
 /** What the addon answers to a decision. Negative codes mean that nothing was decided. */
 export const Outcome = {
@@ -12,9 +14,12 @@ export const Outcome = {
   overflow: 4,
   unlimited: 5,
   unknown: 6,
+  concurrency: 7,
   invalidTenant: -1,
   invalidCost: -2,
   closed: -3,
+  /** The policy in force is not the one that was read: see {@link NativeNeeds}. */
+  stale: -4,
 } as const
 
 /** Where the numbers of a call lie in the array that it shares with the addon. */
@@ -27,39 +32,126 @@ export const Slot = {
   remaining: 4,
   resetMs: 5,
   retryAfterMs: 6,
-  /** Of the two functions on the path of a request, which return nothing. */
+  /** Of the functions on the path of a request, which return nothing. */
   outcome: 7,
-  /** The number of the limiter that one of those two is called for. */
+  /** The number of the limiter that one of those is called for. */
   limiter: 8,
   windowMs: 9,
+  /** The policy by which the call was put together. */
+  generation: 10,
+  method: 11,
+  /** A sum of {@link Asked}. */
+  asked: 12,
+  /** The rule that is charged whether it matches or not; -1 for none. */
+  rule: 13,
+  /** How many limits applied: see {@link Applied}. */
+  applied: 14,
+  ticket: 15,
+  /** Which of those that applied decided; -1 for none. */
+  decisive: 16,
+} as const
+
+/** What a call asks for besides a decision. */
+export const Asked = { anonymous: 1, ruleAlone: 2, ticket: 4 } as const
+
+/** Where the limits that applied begin, how many numbers each has, and what those are after the rule's number (-1: none). */
+export const Applied = {
+  first: 20,
+  each: 8,
+  outcome: 1,
+  quota: 2,
+  capacity: 3,
+  remaining: 4,
+  resetMs: 5,
+  retryAfterMs: 6,
+  windowMs: 7,
+  /** Added to the outcome of a rule that is only counted. */
+  shadow: 100,
+  /** A tenant's quota, and every rule that a policy may have. */
+  most: 257,
 } as const
 
 /** A policy while it is read into the addon. */
 export interface NativePolicyDraft {
-  addTenants(names: string[], quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array): void
+  /**
+   * Adds tenants with what they are granted, in columns: see {@link Grant} of grant.ts. A tenant that comes twice is found when
+   * the draft is compiled.
+   */
+  addTenants(
+    names: string[],
+    quotas: Float64Array,
+    bursts: Float64Array,
+    windowsMs: Float64Array,
+    kinds: Float64Array,
+  ): void
+  /** Compiles it, off the event loop; rejects with the message `TOLLGATE_DUPLICATE_TENANT` if a tenant came twice. */
+  compile(): Promise<NativeCompiledPolicy>
 }
 
-/** The functions on the path of a request. They read and leave everything but the name in the answer. */
+/** A policy as engines decide by it. */
+export interface NativeCompiledPolicy {
+  /** What the compiler did, in JSON. */
+  report(): string
+  /** The policy in bytes. */
+  image(): Buffer
+  /** SHA-256 of its content. */
+  readonly hash: string
+}
+
+/** The functions on the path of a request. They read and leave everything but strings in the answer. */
 export interface NativeHot {
   consume(tenant: string): void
   consumeAnonymous(key: string): void
+  /** A name, and what comes after the method in the first line of its request. */
+  decide(name: string, target: string | undefined): void
+  /** A name, and all that {@link NativeNeeds} asks of its request: see `answers` of inquiry.ts. */
+  decideByKeys(name: string, ...said: (string | undefined)[]): void
 }
+
+/** What decisions by the policy in force need of a request. */
+export interface NativeNeeds {
+  /** What tells this policy from every other. */
+  readonly generation: number
+  /** Does the tenant alone decide? */
+  readonly plain: boolean
+  readonly path: boolean
+  readonly method: boolean
+  readonly address: boolean
+  readonly user: boolean
+  /** Names of the other keys that rules are kept per, in the order in which they are given. */
+  readonly keys: readonly string[]
+  /** Names of rules, by number. */
+  readonly rules: readonly string[]
+}
+
+/** A name, and the rest of what a slower call says of a request. */
+type Said = (string | undefined)[]
 
 /** This thread's way into the engine of a namespace. */
 export interface NativeGate {
   /** Its number, by which the functions on the path of a request know it. */
   readonly id: number
-  peek(name: string, anonymous: boolean): number
-  reward(name: string, anonymous: boolean, tokens: number): number
-  penalize(name: string, anonymous: boolean, tokens: number): number
-  block(name: string, anonymous: boolean, durationMs: number): number
-  reset(name: string, anonymous: boolean): number
+  needs(): NativeNeeds
+  /** The number of a rule; -1 for a name that none has. */
+  ruleNamed(name: string): number
+  examine(request: Said): number
+  reward(request: Said, tokens: number): number
+  penalize(request: Said, tokens: number): number
+  block(request: Said, durationMs: number): number
+  reset(request: Said): number
+  explain(request: Said): string
+  /** Hand a ticket in; false if that has been done, or it has expired. */
+  end(ticket: number): boolean
+  cancel(ticket: number): boolean
+  settleAt(ticket: number, actual: number): boolean
+  expire(ticket: number, afterMs: number): void
   /** Gives tenants limits, and takes others' away; resolves, once that is in force, to which of those had one. */
   amend(
     names: string[],
     quotas: Float64Array,
     bursts: Float64Array,
     windowsMs: Float64Array,
+    kinds: Float64Array,
     removed: string[],
   ): Promise<boolean[]>
   stats(): {
@@ -69,11 +161,14 @@ export interface NativeGate {
     overflowed: number
     revision: number
     tenants: number
+    rules: number
     limits: number
+    imageBytes: number
+    optimizationLevel: number
     policyHash: string
   }
   /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(draft: NativePolicyDraft): Promise<boolean>
+  replace(policy: NativeCompiledPolicy): Promise<boolean>
   sweep(): void
   close(): void
 }
@@ -84,16 +179,18 @@ interface NativeChannel {
 
 interface Addon {
   Channel: new (answer: Float64Array) => NativeChannel
-  PolicyDraft: new (
-    quota: number,
-    burst: number,
-    windowMs: number,
-    rejectUnknown: boolean,
-  ) => NativePolicyDraft
+  /** @throws `TOLLGATE_CONFIG` with the faults of the policy, in JSON. */
+  PolicyDraft: {
+    new (specJson: string, optimizationLevel: number): NativePolicyDraft
+    /** Every fault of a policy whose shape is right: a list of {@link Fault}, in JSON. */
+    faults(specJson: string): string
+    /** The methods that rules may name, by their codes. */
+    methodNames(): string[]
+  }
   Gate: new (
     channel: NativeChannel,
     namespace: string,
-    draft: NativePolicyDraft,
+    policy: NativeCompiledPolicy,
     maxKeys: number,
     keyShare: number,
     refreshes: boolean,
@@ -125,7 +222,9 @@ export function addon(): Addon {
 
 /** Numbers that JavaScript and the addon leave for each other, by {@link Slot}. */
 // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
-export const answer = new Float64Array(new ArrayBuffer(10 * Float64Array.BYTES_PER_ELEMENT))
+export const answer = new Float64Array(
+  new ArrayBuffer((Applied.first + Applied.most * Applied.each) * Float64Array.BYTES_PER_ELEMENT),
+)
 answer[Slot.cost] = 1
 answer[Slot.now] = NaN
 
@@ -140,14 +239,38 @@ export function channel(): { channel: NativeChannel; hot: NativeHot } {
   return opened
 }
 
+/** What the addon finds wrong with a policy, in the JSON of its spec. */
+export function policyFaults(specJson: string): Fault[] {
+  return JSON.parse(addon().PolicyDraft.faults(specJson)) as Fault[]
+}
+
+/** A policy of this spec, without tenants. */
+export function policyDraft(specJson: string, optimizationLevel: number): NativePolicyDraft {
+  try {
+    return new (addon().PolicyDraft)(specJson, optimizationLevel)
+  } catch (error) {
+    throw translated(error, 'policyDefinition', 'this policy')
+  }
+}
+
 /** An error of the addon, as one of Tollgate's classes. `path` is the option that it comes from. */
 export function translated(error: unknown, path: string, given: string): TollgateError {
   const { code, message } = error as { code?: unknown; message?: unknown }
-  if (code === 'TOLLGATE_CONFIG' || code === 'TOLLGATE_NAMESPACE_CONFLICT') {
-    const accepted = code === 'TOLLGATE_CONFIG' ? String(message) : 'a namespace that nothing else uses'
-    const issue = { path, given, accepted }
-    const issues = code === 'TOLLGATE_CONFIG' ? [issue] : [{ ...issue, hint: String(message) }]
-    return new TollgateConfigError(issues, code as TollgateErrorCode, { cause: error })
+  const text = String(message)
+  if (code === 'TOLLGATE_CONFIG') {
+    const issues = text.startsWith('[')
+      ? (JSON.parse(text) as Fault[]).map((fault) => issueOf(fault, ['policyDefinition']))
+      : [{ path, given, accepted: text }]
+    return new TollgateConfigError(issues, code, { cause: error })
   }
-  return new TollgateError('TOLLGATE_INTERNAL', `the addon failed: ${String(message)}`, { cause: error })
+  if (code === 'TOLLGATE_NAMESPACE_CONFLICT') {
+    const issue = { path, given, accepted: 'a namespace that nothing else uses', hint: text }
+    return new TollgateConfigError([issue], code, { cause: error })
+  }
+  return new TollgateError('TOLLGATE_INTERNAL', `the addon failed: ${text}`, { cause: error })
+}
+
+/** Did a tenant come twice? */
+export function isDuplicate(error: unknown): boolean {
+  return (error as { message?: unknown }).message === 'TOLLGATE_DUPLICATE_TENANT'
 }

@@ -1,109 +1,108 @@
 /** Checks options against their shape, and folds them into settings that cannot be wrong. */
 
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import { TollgateConfigError, type ConfigIssue } from './errors.ts'
-import { pathOf, printed } from './printed.ts'
-import { unenforceable, type Grant } from './quota.ts'
-import { acceptedNames, middlewareSchema, optionsSchema } from './schema.ts'
-import { nearest } from './suggestion.ts'
+import { issueOf, shaped } from './fault.ts'
+import { grantsOf, type Grants } from './grant.ts'
+import { checkPolicy, type PolicyContext } from './policy.ts'
+import type { PolicySpec } from './policy-spec.ts'
+import { printed } from './printed.ts'
+import { middlewareSchema } from './schema/middleware.ts'
+import { optionsSchema } from './schema/options.ts'
+import { isObject } from './schema/value.ts'
+import { tenantIssues } from './tenants.ts'
 
 type Checked = v.InferOutput<typeof optionsSchema>
 
-/** Options with nothing left out. */
-export type Settings = Omit<Checked, 'policyDefinition'> & {
-  grant: Grant
+/** A policy with nothing left out. */
+export interface PolicySettings {
+  policy: PolicySpec
+  /** What the policy grants tenants that it does not grant something of their own. */
+  grants: Grants
   tenantOverrides: unknown
   tenantRefresh: number | undefined
 }
+
+/** Options with nothing left out. */
+export type Settings = Omit<Checked, 'policyDefinition'> & PolicySettings
 
 /** Options of one mount with nothing left out. */
 export type MiddlewareSettings = v.InferOutput<typeof middlewareSchema>
 
 /** @throws {@link TollgateConfigError} with every fault found. */
-export function resolveOptions(options: unknown): Settings {
-  const { policyDefinition, ...rest } = checked(optionsSchema, options, [])
-  const { defaultQuota, window, burstAllowance, tenantOverrides, tenantRefresh } = policyDefinition
-  const grant = { quota: defaultQuota, burst: burstAllowance, windowMs: window }
-  const fault = unenforceable(grant)
-  if (fault !== undefined) {
-    const given = `${grant.quota} per ${grant.windowMs} ms`
-    throw new TollgateConfigError([{ path: 'policyDefinition.defaultQuota', given, accepted: fault }])
-  }
-  if (rest.backends.length > 0) {
-    const hint = 'backends are not supported by this version, which would limit per process silently'
-    const issue = {
-      path: 'backends',
-      given: printed(rest.backends),
-      accepted: 'an empty list, or none',
-      hint,
-    }
-    throw new TollgateConfigError([issue], 'TOLLGATE_BACKENDS_UNSUPPORTED')
-  }
-  if (rest.clock !== undefined) checkClock(rest.clock)
+export async function resolveOptions(options: unknown, judge: PolicyContext['judge']): Promise<Settings> {
+  const { output, faults } = shaped(optionsSchema, options)
+  const issues = faults.map((fault) => issueOf(fault))
+  // Where options are at fault, what is sound of them is there all the same.
+  const { policyDefinition, ...rest }: Checked = isObject(output) ? output : shaped(optionsSchema, {}).output
+  const { settings, issues: policyIssues } = policySettings(policyDefinition, rest, judge)
+  issues.push(...policyIssues)
+  if (issues.length === 0 && rest.clock !== undefined) issues.push(...clockIssues(rest.clock))
+  await refuse(issues, settings)
+  if (rest.backends.length > 0) throw unsupported(rest.backends)
+  return { ...rest, ...settings }
+}
+
+/**
+ * A policy that is to follow another under the same options.
+ * @throws {@link TollgateConfigError} with every fault found.
+ */
+export async function resolvePolicy(
+  definition: unknown,
+  options: Pick<Checked, 'keys' | 'unknownTenant'>,
+  judge: PolicyContext['judge'],
+): Promise<PolicySettings> {
+  const { settings, issues } = policySettings(definition, options, judge)
+  await refuse(issues, settings)
+  return settings
+}
+
+function policySettings(
+  definition: unknown,
+  options: Pick<Checked, 'keys' | 'unknownTenant'>,
+  judge: PolicyContext['judge'],
+): { settings: PolicySettings; issues: ConfigIssue[] } {
+  const { spec, tenantOverrides, tenantRefresh, issues } = checkPolicy(definition, {
+    keys: options.keys instanceof Map ? [...options.keys.keys()] : [],
+    // As it was given, if that was wrong.
+    unknownTenant: options.unknownTenant === 'reject' ? 'reject' : 'default',
+    judge,
+  })
   if (tenantRefresh !== undefined && typeof tenantOverrides !== 'function') {
-    throw new TollgateConfigError([
-      {
-        path: 'policyDefinition.tenantRefresh',
-        given: printed(policyDefinition.tenantRefresh),
-        accepted: 'with a function as tenantOverrides, which is called again; or without',
-      },
-    ])
+    issues.push({
+      path: 'policyDefinition.tenantRefresh',
+      given: `${tenantRefresh} ms`,
+      accepted: 'with a function as tenantOverrides, which is called again; or without',
+    })
   }
-  return { ...rest, grant, tenantOverrides, tenantRefresh }
+  return { settings: { policy: spec, grants: grantsOf(spec), tenantOverrides, tenantRefresh }, issues }
+}
+
+/** @throws {@link TollgateConfigError} if there are faults, with those of tenants, too. */
+async function refuse(issues: ConfigIssue[], { tenantOverrides, grants }: PolicySettings): Promise<void> {
+  if (issues.length === 0) return
+  // Without tiers, there would be a fault in every tenant that is in one.
+  const tiersAreSound = !issues.some(({ path }) => path === 'policyDefinition.tiers')
+  const more = tiersAreSound ? await tenantIssues(tenantOverrides, grants) : []
+  throw new TollgateConfigError([...issues, ...more])
+}
+
+function unsupported(backends: readonly string[]): TollgateConfigError {
+  const hint = 'backends are not supported by this version, which would limit per process silently'
+  const issue = { path: 'backends', given: printed(backends), accepted: 'an empty list, or none', hint }
+  return new TollgateConfigError([issue], 'TOLLGATE_BACKENDS_UNSUPPORTED')
 }
 
 /** @throws {@link TollgateConfigError} with every fault found. */
 export function resolveMiddlewareOptions(options: unknown): MiddlewareSettings {
-  return checked(middlewareSchema, options, ['middleware'])
+  const { output, faults } = shaped(middlewareSchema, options)
+  if (faults.length > 0) throw new TollgateConfigError(faults.map((fault) => issueOf(fault, ['middleware'])))
+  return output
 }
 
-function checkClock(clock: () => number): void {
+function clockIssues(clock: () => number): ConfigIssue[] {
   const now: unknown = clock()
-  if (typeof now !== 'number' || !Number.isFinite(now) || now < 0) {
-    const accepted = 'a function that returns milliseconds, from 0'
-    throw new TollgateConfigError([
-      { path: 'clock', given: `a function that returned ${printed(now)}`, accepted },
-    ])
-  }
-}
-
-type Schema = typeof optionsSchema | typeof middlewareSchema
-
-function checked<Shape extends Schema>(
-  schema: Shape,
-  options: unknown,
-  root: readonly string[],
-): v.InferOutput<Shape> {
-  // An array is an object to valibot: one without any option that it knows.
-  const result = v.safeParse(schema, Array.isArray(options) ? null : options)
-  if (result.success) return result.output
-  const issues: ConfigIssue[] = []
-  for (const issue of result.issues) {
-    const path: readonly v.IssuePathItem[] = issue.path ?? []
-    const keys = [...root, ...path.map((item) => item.key)]
-    const last = path.at(-1)
-    if (issue.expected === 'never' && last !== undefined) {
-      const parent = last.input as Record<string, unknown>
-      issues.push(...unknownNames(acceptedNames(schema, path.at(-2)?.key, parent), parent, keys.slice(0, -1)))
-    } else {
-      const given = printed(path.length === 0 ? options : issue.input)
-      const found = { path: pathOf(keys), given, accepted: issue.message }
-      issues.push(issue.input === Infinity ? { ...found, hint: "no limit is written 'unlimited'" } : found)
-    }
-  }
-  throw new TollgateConfigError(issues)
-}
-
-/** valibot reports the first unknown name of an object; this reports them all, each with what was probably meant. */
-function* unknownNames(
-  accepted: readonly string[],
-  given: Record<string, unknown>,
-  keys: readonly unknown[],
-): Generator<ConfigIssue> {
-  for (const name of Object.keys(given)) {
-    if (accepted.includes(name)) continue
-    const near = nearest(name, accepted)
-    const hint = `unknown option${near === undefined ? '' : `, did you mean ${near}?`}`
-    yield { path: pathOf([...keys, name]), given: printed(given[name]), accepted: accepted.join(', '), hint }
-  }
+  if (typeof now === 'number' && Number.isFinite(now) && now >= 0) return []
+  const accepted = 'a function that returns milliseconds, from 0'
+  return [{ path: 'clock', given: `a function that returned ${printed(now)}`, accepted }]
 }

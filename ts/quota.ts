@@ -1,28 +1,29 @@
-/** Quotas: what the numbers of an override may be, and what they take from the defaults. */
+/** Quotas of tenants: what their numbers may be, and what they take from their tier and the policy's defaults. */
 
+import { calendarFault } from './calendar.ts'
+import { ACCEPTED_WINDOW, DAY_MS, milliseconds } from './duration.ts'
 import type { ConfigIssue } from './errors.ts'
-import { ACCEPTED_WINDOW, milliseconds } from './duration.ts'
-import { pathOf, printed } from './printed.ts'
-import { nearest } from './suggestion.ts'
+import { hintFor, issueOf, unknownName } from './fault.ts'
+import { algorithmOf, MONTH, unenforceable, withAlgorithm, type Grant, type Grants } from './grant.ts'
+import type { Algorithm } from './policy-types.ts'
+import { printed } from './printed.ts'
+import {
+  ACCEPTED_ALGORITHM,
+  ACCEPTED_QUOTA,
+  ACCEPTED_TOKENS,
+  ALGORITHMS,
+  isObject,
+  isTokens,
+} from './schema/value.ts'
 
-/** A limit with nothing left out. The quota is Infinity for no limit, 0 for nothing. */
-export interface Grant {
-  quota: number
-  burst: number
-  windowMs: number
-}
+const ACCEPTED_TIER = 'the name of a tier'
+const ACCEPTED_OVERRIDE = `${ACCEPTED_QUOTA}, ${ACCEPTED_TIER}, or { quota, tier?, burst?, window?, algorithm? }`
+const ACCEPTED_ROW = '{ tenant, quota, tier?, burst?, window?, algorithm? }'
 
-export const ACCEPTED_QUOTA = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, or 'unlimited'`
-export const ACCEPTED_BURST = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
-const ACCEPTED_OVERRIDE = `${ACCEPTED_QUOTA}, or { quota, burst?, window? }`
-
-const FIELDS = ['quota', 'burst', 'window']
+const FIELDS = ['tier', 'quota', 'burst', 'window', 'algorithm']
 const ROW_FIELDS = ['tenant', ...FIELDS]
 
-/** 10^9 tokens a second: the fastest rate, per millisecond. */
-const FASTEST_PER_MS = 1e6
-/** 2^60 ns (36.5 years) in milliseconds: the longest that a bucket may take to fill. */
-const SLOWEST_FILL_MS = 2 ** 60 / 1e6
+type Path = readonly (string | number)[]
 
 /** Reads overrides one after another, and collects their faults. */
 export class QuotaReader {
@@ -30,97 +31,129 @@ export class QuotaReader {
   private readonly windows = new Map<string, number | undefined>()
 
   constructor(
-    private readonly defaults: Grant,
+    private readonly grants: Grants,
     private readonly report: (issue: ConfigIssue) => void,
   ) {}
 
   /** Reads a value into `grant`; false if it had a fault, which is reported under the path that `at` gives. */
-  read(value: unknown, grant: Grant, at: () => readonly unknown[], row: boolean): boolean {
-    grant.burst = this.defaults.burst
-    grant.windowMs = this.defaults.windowMs
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      if (row || !this.quota(value, grant)) {
-        const accepted = row ? '{ tenant, quota, burst?, window? }' : ACCEPTED_OVERRIDE
-        return this.fault(at(), value, accepted, hintFor(value))
-      }
-      return this.enforceable(grant, at)
-    }
-    const fields = value as Record<string, unknown>
+  read(value: unknown, grant: Grant, at: () => Path, row: boolean): boolean {
+    copy(this.grants.default, grant)
+    if (isObject(value)) return this.fields(value, grant, at, row)
+    if (row) return this.fault(at(), value, ACCEPTED_ROW)
+    if (takesQuota(value, grant)) return this.enforceable(grant, at)
+    if (typeof value === 'string') return this.tier(value, grant, at, ACCEPTED_OVERRIDE)
+    return this.fault(at(), value, ACCEPTED_OVERRIDE, hintFor(value))
+  }
+
+  private fields(fields: Record<string, unknown>, grant: Grant, at: () => Path, row: boolean): boolean {
     let sound = true
     const wanted = row ? ROW_FIELDS : FIELDS
     for (const name of Object.keys(fields)) {
-      if (!wanted.includes(name)) {
-        const near = nearest(name, wanted)
-        const hint = `unknown option${near === undefined ? '' : `, did you mean ${near}?`}`
-        sound = this.fault([...at(), name], fields[name], wanted.join(', '), hint)
-      }
+      if (wanted.includes(name)) continue
+      sound = this.fault(
+        [...at(), name],
+        fields[name],
+        wanted.join(', '),
+        unknownName('unknown option', name, wanted),
+      )
     }
-    const { quota, burst, window } = fields
-    if (quota === undefined) {
-      const alone = [burst === undefined ? '' : 'burst', window === undefined ? '' : 'window'].filter(Boolean)
-      const hint = alone.length === 0 ? 'quota is missing' : `${alone.join(' and ')} without quota`
-      sound = this.fault([...at(), 'quota'], quota, ACCEPTED_QUOTA, hint)
-    } else if (!this.quota(quota, grant)) {
-      sound = this.fault([...at(), 'quota'], quota, ACCEPTED_QUOTA, hintFor(quota))
+    const { tier, quota, burst, window, algorithm } = fields
+    const measured = burst !== undefined || window !== undefined || algorithm !== undefined
+    if (tier !== undefined) {
+      sound = this.tier(tier, grant, () => [...at(), 'tier'], ACCEPTED_TIER) && sound
+      if (quota === undefined && !measured) return sound
+      grant.quota = this.grants.tiers.get(tier as string)?.quota ?? 0
+    }
+    if (quota !== undefined) {
+      if (!takesQuota(quota, grant))
+        sound = this.fault([...at(), 'quota'], quota, ACCEPTED_QUOTA, hintFor(quota))
+    } else if (tier === undefined) {
+      sound = this.fault([...at(), 'quota'], quota, ACCEPTED_QUOTA, withoutQuota(fields))
     }
     if (burst !== undefined) {
-      if (Number.isSafeInteger(burst) && (burst as number) >= 0) grant.burst = burst as number
-      else sound = this.fault([...at(), 'burst'], burst, ACCEPTED_BURST)
+      if (isTokens(burst)) grant.burst = burst
+      else sound = this.fault([...at(), 'burst'], burst, ACCEPTED_TOKENS)
+    }
+    if (algorithm !== undefined) {
+      if (isAlgorithm(algorithm)) grant.kind = withAlgorithm(grant.kind, algorithm)
+      else sound = this.fault([...at(), 'algorithm'], algorithm, ACCEPTED_ALGORITHM)
     }
     if (window !== undefined) {
       const time = this.window(window)
       if (time !== undefined) grant.windowMs = time
       else sound = this.fault([...at(), 'window'], window, ACCEPTED_WINDOW)
     }
-    return sound && this.enforceable(grant, at)
+    return sound && this.fitting(window, algorithm, grant, at) && this.enforceable(grant, at)
   }
 
-  private quota(value: unknown, grant: Grant): boolean {
-    if (value === 'unlimited') grant.quota = Infinity
-    else if (Number.isSafeInteger(value) && (value as number) >= 0) grant.quota = value as number
-    else return false
-    return true
+  /** Reads what a tier grants, marked as no more than that. */
+  private tier(name: unknown, grant: Grant, at: () => Path, accepted: string): boolean {
+    const { tiers } = this.grants
+    const found = typeof name === 'string' ? tiers.get(name) : undefined
+    if (found !== undefined) {
+      copy(found, grant)
+      grant.quota = NaN
+      return true
+    }
+    if (typeof name !== 'string') return this.fault(at(), name, accepted)
+    return this.fault(at(), name, accepted, unknownName('no tier has this name', name, [...tiers.keys()]))
   }
 
   private window(value: unknown): number | undefined {
     if (typeof value !== 'string') return milliseconds(value)
     if (this.windows.has(value)) return this.windows.get(value)
-    const time = milliseconds(value)
+    const time = windowOf(value)
     if (this.windows.size < 1000) this.windows.set(value, time)
     return time
   }
 
-  private enforceable(grant: Grant, at: () => readonly unknown[]): boolean {
-    const fault = unenforceable(grant)
-    return (
-      fault === undefined ||
-      this.fault(at(), `${grant.quota} per ${grant.windowMs} ms`, fault, undefined, true)
-    )
+  private fitting(window: unknown, algorithm: unknown, grant: Grant, at: () => Path): boolean {
+    const fault = calendarFault(window, grant.windowMs === MONTH, algorithmOf(grant))
+    if (fault === undefined) return true
+    const { field, accepted, hint } = fault
+    return this.fault([...at(), field], field === 'window' ? window : algorithm, accepted, hint)
   }
 
-  private fault(
-    keys: readonly unknown[],
-    given: unknown,
-    accepted: string,
-    hint?: string,
-    verbatim = false,
-  ): false {
-    const issue = { path: pathOf(keys), given: verbatim ? String(given) : printed(given), accepted }
-    this.report(hint === undefined ? issue : { ...issue, hint })
+  private enforceable(grant: Grant, at: () => Path): boolean {
+    const accepted = unenforceable(grant)
+    if (accepted === undefined) return true
+    const window = grant.windowMs === MONTH ? 'month' : `${grant.windowMs} ms`
+    const given = `${grant.quota} per ${window}${grant.burst === 0 ? '' : ` and ${grant.burst} on top`}`
+    this.report(issueOf({ path: at(), given, accepted }))
+    return false
+  }
+
+  private fault(path: Path, given: unknown, accepted: string, hint?: string): false {
+    this.report(issueOf({ path, given: printed(given), accepted, hint }))
     return false
   }
 }
 
-function hintFor(quota: unknown): string | undefined {
-  return quota === Infinity ? "no limit is written 'unlimited'" : undefined
+function copy(from: Grant, to: Grant): void {
+  to.quota = from.quota
+  to.burst = from.burst
+  to.windowMs = from.windowMs
+  to.kind = from.kind
 }
 
-/** What would make a limit enforceable, if it is not. */
-export function unenforceable({ quota, burst, windowMs }: Grant): string | undefined {
-  if (quota === 0 || quota === Infinity) return undefined
-  if (quota > windowMs * FASTEST_PER_MS) return 'at most 1,000,000,000 tokens a second'
-  if ((quota + burst) * (windowMs / quota) > SLOWEST_FILL_MS) {
-    return 'a bucket (quota plus burst) that fills in at most 36 years'
-  }
-  return undefined
+/** Reads a quota, if it is one. */
+function takesQuota(value: unknown, grant: Grant): boolean {
+  if (value === 'unlimited') grant.quota = Infinity
+  else if (isTokens(value)) grant.quota = value
+  else return false
+  return true
+}
+
+function windowOf(value: string): number | undefined {
+  if (value === 'month') return MONTH
+  return value === 'day' ? DAY_MS : milliseconds(value)
+}
+
+function isAlgorithm(value: unknown): value is Algorithm {
+  return (ALGORITHMS as readonly unknown[]).includes(value)
+}
+
+function withoutQuota(fields: Record<string, unknown>): string {
+  const alone = ['burst', 'window', 'algorithm'].filter((name) => fields[name] !== undefined)
+  return alone.length === 0 ? 'quota is missing' : `${alone.join(' and ')} without quota`
 }

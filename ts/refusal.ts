@@ -2,7 +2,8 @@
 
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
-import type { Reason } from './types.ts'
+import { QUOTA } from './limits-record.ts'
+import type { Decision, Reason } from './types.ts'
 
 const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
@@ -21,18 +22,26 @@ const DETAILS: Partial<Record<Reason, string>> = {
   quota: 'The quota is used up. Try again after the time in Retry-After.',
   blocked: 'Requests are blocked for a time. Try again after the time in Retry-After.',
   denied: 'The quota admits no requests.',
+  concurrency: 'As many requests are in flight as may be. Try again when one of them has ended.',
   overflow: 'There are too many clients at the moment. Try again after the time in Retry-After.',
 }
 
-/** Bodies of refusals under a quota, by reason, with the status that a mount gives them. */
-export function quotaRefusals(status: number): (reason: Reason) => Refusal {
-  const made = new Map<Reason, Refusal>()
-  return (reason) => {
-    let found = made.get(reason)
+/** Different bodies that are remembered; rules are few, and what they can violate together is not much more. */
+const REMEMBERED = 1_000
+
+/** Bodies of refusals, with the status that a mount gives them. */
+export function quotaRefusals(status: number): (decision: Decision) => Refusal {
+  const made = new Map<string, Refusal>()
+  return ({ reason, limits }) => {
+    const denying = limits.filter(({ allowed, mode }) => !allowed && mode === 'enforce')
+    const violated = denying.length === 0 ? [QUOTA] : denying.map(({ rule }) => rule)
+    const key = `${reason} ${violated.join(' ')}`
+    let found = made.get(key)
     if (found === undefined) {
       const problem = { type: QUOTA_EXCEEDED, title: 'Quota exceeded', status, detail: DETAILS[reason] }
-      found = composed({ ...problem, 'violated-policies': ['default'] })
-      made.set(reason, found)
+      found = composed({ ...problem, 'violated-policies': violated })
+      if (made.size >= REMEMBERED) made.clear()
+      made.set(key, found)
     }
     return found
   }

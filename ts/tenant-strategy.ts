@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer'
 import { isIPv4 } from 'node:net'
 import { UNKNOWN_ADDRESS } from './client-ip.ts'
-import type { Strategy } from './schema.ts'
+import type { Strategy } from './schema/strategy.ts'
 import { LONGEST_NAME } from './tenant-name.ts'
 import type { HttpRequest, TenantResolver } from './types.ts'
 

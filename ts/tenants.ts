@@ -4,42 +4,64 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { TollgateConfigError, type ConfigIssue } from './errors.ts'
-import { translated, type NativePolicyDraft } from './native.ts'
+import { MOST_ISSUES, TollgateConfigError, type ConfigIssue } from './errors.ts'
+import type { Grant, Grants } from './grant.ts'
+import { isDuplicate, translated, type NativeCompiledPolicy, type NativePolicyDraft } from './native.ts'
 import { pathOf, printed } from './printed.ts'
-import { QuotaReader, type Grant } from './quota.ts'
+import { QuotaReader } from './quota.ts'
 import { ACCEPTED_NAME, isTenantName } from './tenant-name.ts'
 
 /** Tenants between two turns of the event loop. */
 const CHUNK = 5_000
-/** Faults that are kept. A table with the wrong column has one in each of a million rows. */
-const MOST_ISSUES = 1_000
 
 const PATH = ['policyDefinition', 'tenantOverrides']
 const ACCEPTED =
-  'a record, a Map or an array of rows { tenant, quota, burst?, window? }, or a function that gives one'
+  'a record, a Map or an array of rows { tenant, quota, tier?, burst?, window?, algorithm? }, or a function that gives one'
 
 type Loader = () => unknown
 
 /**
- * Adds every tenant of `source` to `draft`.
+ * Adds every tenant of `source` to `draft`, and compiles it.
  * @throws {@link TollgateConfigError} with every fault found; `TOLLGATE_TENANT_LOADER` if `source` is a function that
  * throws or rejects.
  */
-export async function addTenants(draft: NativePolicyDraft, source: unknown, defaults: Grant): Promise<void> {
+export async function compileTenants(
+  draft: NativePolicyDraft,
+  source: unknown,
+  grants: Grants,
+): Promise<NativeCompiledPolicy> {
   const loaded = typeof source === 'function' ? await load(source as Loader) : source
-  if (loaded === undefined && source === undefined) return
+  const rows = Array.isArray(loaded) ? loaded : []
   const issues: ConfigIssue[] = []
-  if (Array.isArray(loaded)) {
-    await addRows(draft, loaded, defaults, issues)
-  } else if (loaded instanceof Map) {
-    await addEntries(draft, loaded.entries(), loaded.size, defaults, issues)
-  } else if (isRecord(loaded)) {
-    await addEntries(draft, ownEntries(loaded), Infinity, defaults, issues)
-  } else {
-    issues.push({ path: pathOf(PATH), given: printed(loaded), accepted: ACCEPTED })
+  if (loaded !== undefined || source !== undefined) await add(draft, loaded, grants, issues)
+  if (issues.length > 0) throw new TollgateConfigError([...issues, ...duplicates(rows)])
+  try {
+    return await draft.compile()
+  } catch (error) {
+    // The addon knows that a tenant came twice, not where: the rows are searched only now.
+    const found = isDuplicate(error) ? duplicates(rows) : []
+    if (found.length > 0) throw new TollgateConfigError(found)
+    throw translated(error, pathOf(PATH), 'these tenants')
   }
-  if (issues.length > 0) throw new TollgateConfigError(issues)
+}
+
+/** What is wrong with tenants, as far as they are there: a function is not called. */
+export async function tenantIssues(source: unknown, grants: Grants): Promise<ConfigIssue[]> {
+  if (source === undefined || typeof source === 'function') return []
+  const issues: ConfigIssue[] = []
+  await add({ addTenants: () => undefined }, source, grants, issues)
+  return Array.isArray(source) ? [...issues, ...duplicates(source)] : issues
+}
+
+/** What takes tenants. */
+type Taker = Pick<NativePolicyDraft, 'addTenants'>
+
+function add(draft: Taker, loaded: unknown, grants: Grants, issues: ConfigIssue[]): Promise<void> {
+  if (Array.isArray(loaded)) return addRows(draft, loaded, grants, issues)
+  if (loaded instanceof Map) return addEntries(draft, loaded.entries(), loaded.size, grants, issues)
+  if (isRecord(loaded)) return addEntries(draft, ownEntries(loaded), Infinity, grants, issues)
+  issues.push({ path: pathOf(PATH), given: printed(loaded), accepted: ACCEPTED })
+  return Promise.resolve()
 }
 
 async function load(loader: Loader): Promise<unknown> {
@@ -69,36 +91,45 @@ class Columns {
   private readonly quotas = new Float64Array(CHUNK)
   private readonly bursts = new Float64Array(CHUNK)
   private readonly windows = new Float64Array(CHUNK)
+  private readonly kinds = new Float64Array(CHUNK)
 
   add(name: string, grant: Grant): void {
     const row = this.names.push(name) - 1
     this.quotas[row] = grant.quota
     this.bursts[row] = grant.burst
     this.windows[row] = grant.windowMs
+    this.kinds[row] = grant.kind
   }
 
-  flush(draft: NativePolicyDraft): void {
+  /** Hands them over, and is empty again. */
+  flush(draft: Taker): void {
     const end = this.names.length
-    draft.addTenants(
-      this.names,
-      this.quotas.subarray(0, end),
-      this.bursts.subarray(0, end),
-      this.windows.subarray(0, end),
-    )
+    const column = (values: Float64Array): Float64Array => values.subarray(0, end)
+    try {
+      draft.addTenants(
+        this.names,
+        column(this.quotas),
+        column(this.bursts),
+        column(this.windows),
+        column(this.kinds),
+      )
+    } catch (error) {
+      throw translated(error, pathOf(PATH), 'these tenants')
+    }
     this.names.length = 0
   }
 }
 
 async function addEntries(
-  draft: NativePolicyDraft,
+  draft: Taker,
   entries: Iterable<[unknown, unknown]>,
   size: number,
-  defaults: Grant,
+  grants: Grants,
   issues: ConfigIssue[],
 ): Promise<void> {
-  const reader = new QuotaReader(defaults, (issue) => issues.push(issue))
+  const reader = new QuotaReader(grants, (issue) => issues.push(issue))
   const columns = new Columns()
-  const grant = { ...defaults }
+  const grant = { ...grants.default }
   let read = 0
   for (const [name, value] of entries) {
     const sound = reader.read(value, grant, () => [...PATH, String(name)], false)
@@ -115,24 +146,24 @@ async function addEntries(
     if (issues.length >= MOST_ISSUES) return
     read += 1
     if (read % CHUNK === 0) {
-      flush(draft, columns)
+      columns.flush(draft)
       await nextTurn()
       // A Map that grows as fast as it is read would never end.
       if (read > size + CHUNK) break
     }
   }
-  flush(draft, columns)
+  columns.flush(draft)
 }
 
 async function addRows(
-  draft: NativePolicyDraft,
+  draft: Taker,
   rows: readonly unknown[],
-  defaults: Grant,
+  grants: Grants,
   issues: ConfigIssue[],
 ): Promise<void> {
-  const reader = new QuotaReader(defaults, (issue) => issues.push(issue))
+  const reader = new QuotaReader(grants, (issue) => issues.push(issue))
   const columns = new Columns()
-  const grant = { ...defaults }
+  const grant = { ...grants.default }
   for (let index = 0; index < rows.length; index++) {
     const row = rows[index]
     const sound = reader.read(row, grant, () => [...PATH, index], true)
@@ -150,30 +181,11 @@ async function addRows(
     }
     if (issues.length >= MOST_ISSUES) break
     if (index % CHUNK === CHUNK - 1) {
-      if (!flush(draft, columns, rows, issues)) return
+      columns.flush(draft)
       await nextTurn()
     }
   }
-  if (flush(draft, columns, rows, issues) && issues.length > 0) issues.push(...duplicates(rows))
-}
-
-/** Hands the columns over; false if they hold a tenant for the second time, which is then among the issues. */
-function flush(
-  draft: NativePolicyDraft,
-  columns: Columns,
-  rows: readonly unknown[] = [],
-  issues: ConfigIssue[] = [],
-): boolean {
-  try {
-    columns.flush(draft)
-    return true
-  } catch (error) {
-    // The addon knows that a tenant came twice, not where: the rows are searched only now.
-    const found = duplicates(rows)
-    if (found.length === 0) throw translated(error, pathOf(PATH), 'these tenants')
-    issues.push(...found)
-    return false
-  }
+  columns.flush(draft)
 }
 
 function duplicates(rows: readonly unknown[]): ConfigIssue[] {

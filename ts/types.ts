@@ -1,6 +1,7 @@
-/** What a service declares and what it gets back. Types only: no code, and nothing imported but Node's types. */
+/** What a service declares and what it gets back. Types only: no code. Policies have their own: policy-types.ts. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PolicyDefinition } from './policy-types.ts'
 
 /**
  * A request as Tollgate reads it: Node's, with what frameworks add to it. A callback that takes a request may declare
@@ -13,6 +14,8 @@ export interface HttpRequest extends IncomingMessage {
   hostname?: string | undefined
   /** The path before routers strip their mount point from `url`. */
   originalUrl?: string | undefined
+  /** What routers have stripped. */
+  baseUrl?: string | undefined
   /** The path without the query, as Express gives it. */
   path?: string
   /** What an authenticating middleware has verified. */
@@ -29,76 +32,61 @@ export interface HttpRequest extends IncomingMessage {
  * - `'ok'`: admitted.
  * - `'quota'`: the bucket does not hold the cost.
  * - `'blocked'`: refused by {@link Limiter.block}.
- * - `'denied'`: never admitted: a quota of 0, or a tenant that the policy does not name under `unknownTenant: 'reject'`.
+ * - `'denied'`: never admitted: a quota of 0, the deny list, or a tenant that the policy does not name under
+ *   `unknownTenant: 'reject'`.
+ * - `'concurrency'`: as many requests are in flight as a rule allows.
  * - `'overflow'`: more keys than `maxKeys`, and the bucket that the rest share does not hold the cost.
- * - `'concurrency'`, `'lease-pending'`, `'backend'`: reserved; not given by this version.
+ * - `'lease-pending'`, `'backend'`: reserved; not given by this version.
  */
 export type Reason =
   'ok' | 'quota' | 'blocked' | 'denied' | 'concurrency' | 'lease-pending' | 'backend' | 'overflow'
 
-/** What was decided on one request. */
+/** What was decided on one request. Where several limits applied, its figures are those of the one that decided. */
 export interface Decision {
   /** Is the request admitted? */
   readonly allowed: boolean
   /** Whom it was charged to; undefined for a request without a tenant, which is charged to its client's address. */
   readonly tenant: string | undefined
-  /** The rule that decided: `'default'`, the tenant's own quota. */
+  /**
+   * The limit that decided: the rule that refused the request, and of several the one that does so longest; or the one with
+   * the fewest tokens left. `'default'` is the tenant's own quota.
+   */
   readonly rule: string
   /** Tokens in a full bucket: quota plus burst. Infinity without a limit. */
   readonly limit: number
   /** Whole tokens left. Infinity without a limit. */
   readonly remaining: number
-  /** Milliseconds until the bucket is full again; for a block, until it ends. */
+  /** Milliseconds until the bucket is full again; for a block, until it ends; 0 for a limit on concurrency. */
   readonly resetMs: number
-  /** Milliseconds until the same request would be admitted: 0 if it was, Infinity if it never will be. */
+  /**
+   * Milliseconds until the same request would be admitted: 0 if it was, Infinity if it never will be. When a slot comes back is
+   * not known: for a limit on concurrency, a second.
+   */
   readonly retryAfterMs: number
   /** Why. */
   readonly reason: Reason
+  /** Every limit that applied, the one that decided first. */
+  readonly limits: readonly AppliedLimit[]
 }
 
-/** A length of time: whole milliseconds, or a number with a unit as in `'500ms'`, `'10s'`, `'1m'`, `'24h'`, `'7d'`. */
-export type Duration = number | string
-
-/** What a tenant is granted. What is left out comes from the policy's defaults. */
-export interface TenantQuota {
-  /** Tokens per window: a whole number, 0 for nothing; or `'unlimited'`. */
-  quota: number | 'unlimited'
-  /** Tokens on top that a full bucket holds: a whole number. Default: `burstAllowance`. */
-  burst?: number | undefined
-  /** The time in which the quota is refilled: 1 ms to 366 days. Default: the policy's `window`. */
-  window?: Duration | undefined
-}
-
-/** A tenant's quota: a number of tokens per window (0 for nothing), `'unlimited'`, or the whole of it. */
-export type TenantOverride = number | 'unlimited' | TenantQuota
-
-/** A tenant's quota with its name, as rows of a database have it. */
-export interface TenantRow extends TenantQuota {
-  /** The tenant: 1 to 256 bytes of UTF-8. */
-  tenant: string
-}
-
-/** Tenants with quotas of their own. A Map or rows load without a pause however many there are; a record of a million
- * keys holds the event loop while JavaScript lists its keys. */
-export type TenantOverrides =
-  Readonly<Record<string, TenantOverride>> | ReadonlyMap<string, TenantOverride> | readonly TenantRow[]
-
-/** What tenants may use. */
-export interface PolicyDefinition {
-  /** Tokens per window for a tenant without an override: a whole number, or `'unlimited'`. Default: 100. */
-  defaultQuota?: number | 'unlimited' | undefined
-  /** The time in which a quota is refilled: 1 ms to 366 days. Default: `'1m'`. */
-  window?: Duration | undefined
-  /** Tokens on top of the quota that a full bucket holds: a whole number. Default: 20. */
-  burstAllowance?: number | undefined
-  /** Tenants with quotas of their own, or a function that loads them: at the start, and every `tenantRefresh`. Default: none. */
-  tenantOverrides?: TenantOverrides | (() => TenantOverrides | Promise<TenantOverrides>) | undefined
-  /**
-   * How often the function of `tenantOverrides` is called again, from the end of one call to the start of the next: 1 s to 24
-   * days. What it gives replaces all overrides, {@link Limiter.upsertTenant}'s among them; what tenants have spent stays spent.
-   * If it fails, the last overrides stay in force, and there is an alert. Default: never.
-   */
-  tenantRefresh?: Duration | undefined
+/** One limit that applied to a request. */
+export interface AppliedLimit {
+  /** The name of the rule; `'default'` for the tenant's own quota. */
+  readonly rule: string
+  /** Does it refuse requests, or only count what it would refuse? */
+  readonly mode: 'enforce' | 'shadow'
+  /** Does it admit the request? */
+  readonly allowed: boolean
+  /** Tokens in a full bucket; for a limit on concurrency, requests in flight. */
+  readonly limit: number
+  /** Whole tokens left. */
+  readonly remaining: number
+  /** As {@link Decision.resetMs}. */
+  readonly resetMs: number
+  /** As {@link Decision.retryAfterMs}. */
+  readonly retryAfterMs: number
+  /** Why. */
+  readonly reason: Reason
 }
 
 /**
@@ -109,6 +97,14 @@ export type TenantResolver = {
   // A method's parameters are bivariant: this is what lets a resolver declare `(req: express.Request)`.
   resolve(req: HttpRequest): string | null | undefined | Promise<string | null | undefined>
 }['resolve']
+
+/** Reads a key of a request. */
+export type KeyReader = {
+  read(req: HttpRequest): string | number | readonly string[] | null | undefined
+}['read']
+
+/** How hard a policy is optimised when it is compiled. */
+export type OptimizationLevel = 0 | 1 | 2
 
 /** The tenant is the value of a header. */
 export interface HeaderStrategy {
@@ -174,6 +170,20 @@ export interface RateLimitPolicyOptions {
   unknownTenant?: 'default' | 'reject' | undefined
   /** What tenants may use. Default: 100 requests a minute and a burst of 20 for each. */
   policyDefinition?: PolicyDefinition | undefined
+  /**
+   * Keys that `per` of a rule may name, each with a function that reads it from a request: by its name, 1 to 64 of
+   * `A-Z a-z 0-9 _ . : -`, 16 at most. `tenant` and `ip` are there already, and so is `user`, which may be given another
+   * function; its own reads `req.user.id`, `req.user.sub` or `req.auth.sub`. Requests without the key (`undefined`, `null`)
+   * share one bucket. Default: none.
+   * @example
+   * { region: (req) => req.headers['x-region'] }
+   */
+  keys?: Readonly<Record<string, KeyReader>> | undefined
+  /**
+   * How hard a policy is optimised when it is compiled; which requests are admitted is the same at each. 0: not at all. 1: what
+   * is known of a tenant is decided beforehand. 2: rules share their tests, too. Default: 2.
+   */
+  optimizationLevel?: OptimizationLevel | undefined
   /** Separates limiters in one process: threads with the same namespace and policy share their buckets.
    * Default: `'default'`. */
   namespace?: string | undefined
@@ -218,6 +228,13 @@ export interface MiddlewareOptions {
   /** The tenant on this mount. Default: as `tenantResolutionStrategy` says. */
   tenant?: TenantResolver | undefined
   /**
+   * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter before, that
+   * rule is all that is charged.
+   * @example
+   * app.get('/search', limiter.middleware({ rule: 'search' }), search)
+   */
+  rule?: string | undefined
+  /**
    * Answers a refused request instead of the problem-details body. The status (429, or 403 for a tenant that the
    * policy refuses) and the headers are set already. Calling `next()` lets the request pass.
    */
@@ -247,135 +264,6 @@ export interface MiddlewareOptions {
 export interface Middleware {
   (req: IncomingMessage, res: ServerResponse, next: Next): void
   (req: IncomingMessage, res: ServerResponse): boolean | Promise<boolean>
-}
-
-/** Options of a call that charges a tenant. */
-export interface ConsumeOptions {
-  /** Tokens to take: a whole number from 0. Default: 1. */
-  cost?: number | undefined
-}
-
-/** What a limiter is doing. */
-export interface LimiterStatus {
-  policy: {
-    /** The number of the policy: 1 is the one that the limiter started with; each change of tenants makes the next. */
-    revision: number
-    /** SHA-256 of its content: equal policies have equal hashes. */
-    hash: string
-    /** Tenants that it names. */
-    tenants: number
-    /** Rules: 1, the tenant's own quota. */
-    rules: number
-    /** Different limits. */
-    limits: number
-  }
-  /** The processes that enforce it: this one. */
-  instances: { host: string; pid: number; revision: number }[]
-  /** Backends: none in this version. */
-  backends: never[]
-  /** The rollout under way: none in this version. */
-  rollout: null
-  keys: {
-    /** Keys remembered. */
-    held: number
-    /** Keys that the table has room for at the moment. */
-    slots: number
-    /** Bytes that the table takes. */
-    bytes: number
-    /** Decisions that fell to a shared bucket because of `maxKeys`. */
-    overflowed: number
-  }
-}
-
-/** Something that a person should look at. */
-export interface AlertEvent {
-  /**
-   * - `'callback-failed'`: a callback of the service threw where no request can carry the error.
-   * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
-   */
-  kind: 'callback-failed' | 'tenant-refresh-failed'
-  /** The option that holds the callback. */
-  option: string
-  /** What it threw, or what was wrong with what it gave. */
-  error: unknown
-}
-
-/** The policy in force has changed. */
-export interface PolicyEvent {
-  /**
-   * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
-   * - `'refreshed'`: its tenants were loaded again, and are others.
-   */
-  kind: 'amended' | 'refreshed'
-  /** The number of the policy now. */
-  revision: number
-  /** SHA-256 of its content. */
-  hash: string
-}
-
-/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
-export interface LimiterEvents {
-  alert: AlertEvent
-  rollout: { kind: string }
-  policy: PolicyEvent
-}
-
-/**
- * A policy in force.
- *
- * Methods that take a tenant throw a {@link TollgateInputError} for what is not a tenant name (1 to 256 bytes of
- * well-formed UTF-8), and every method but `close`, `on` and `off` throws a {@link TollgateClosedError}
- * after `close`.
- */
-export interface Limiter extends AsyncDisposable {
-  /**
-   * A request handler that holds each tenant to its quota. Each use charges: mount it once per request.
-   * @throws {@link TollgateConfigError} for options that are not accepted.
-   * @example
-   * app.use(limiter.middleware())
-   * app.post('/reports', limiter.middleware({ cost: 10 }), report)
-   */
-  middleware(options?: MiddlewareOptions): Middleware
-  /**
-   * Admits and charges, or refuses and charges nothing; never waits.
-   * @example
-   * if (!limiter.tryConsume('acme', { cost: 5 }).allowed) return 'later'
-   */
-  tryConsume(tenant: string, options?: ConsumeOptions): Decision
-  /** {@link Limiter.tryConsume} as a promise, which rejects where that throws. */
-  consume(tenant: string, options?: ConsumeOptions): Promise<Decision>
-  /** What {@link Limiter.tryConsume} would decide, without charging. */
-  peek(tenant: string, options?: ConsumeOptions): Decision
-  /** Gives a tenant tokens back, never more than a full bucket; returns what it has then. */
-  reward(tenant: string, tokens: number): Decision
-  /** Takes tokens whether they are there or not, into a debt of one full bucket at most. */
-  penalize(tenant: string, tokens: number): Decision
-  /** Refuses a tenant for a time, which replaces an earlier block; 0 ends it. */
-  block(tenant: string, duration: Duration): Decision
-  /** Fills a tenant's bucket and lifts its block. */
-  reset(tenant: string): Decision
-  /**
-   * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
-   * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
-   * stops at empty. What is left out of `quota` comes from the policy's defaults. Changes that come together are made
-   * together.
-   *
-   * Limiters that join the namespace later name the policy that it began with; they get these changes too.
-   * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.
-   * @example
-   * await limiter.upsertTenant('acme', { quota: 500, burst: 50 })
-   */
-  upsertTenant(tenant: string, quota: TenantOverride): Promise<void>
-  /** Takes a tenant's own quota away, so that it has the default one; resolves to whether it had one of its own. */
-  removeTenant(tenant: string): Promise<boolean>
-  /** What the limiter is doing. */
-  status(): LimiterStatus
-  /** Calls a listener at each event of a name. */
-  on<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
-  /** Calls it no more. */
-  off<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
-  /** Ends it. The buckets of a namespace go with its last limiter in the process. Calling it again does nothing. */
-  close(): Promise<void>
 }
 
 declare global {

@@ -1,0 +1,235 @@
+/** The limiter, and what it tells. Types only. */
+
+import type { Duration, PolicyDefinition, TenantOverride } from './policy-types.ts'
+import type { Decision, Middleware, MiddlewareOptions, OptimizationLevel } from './types.ts'
+
+/** A request as the service tells of it, where there is none of HTTP. What is left out is not there. */
+export interface RequestFacts {
+  /** `'GET'`; without it, no rule that asks for a method matches. */
+  method?: string | undefined
+  /** The path, with or without a query; without it, no rule that asks for a path matches. */
+  path?: string | undefined
+  /** The client's address, for lists and for rules that are kept per `ip`. */
+  ip?: string | undefined
+  /** The user, for rules that are kept per `user`. */
+  user?: string | undefined
+  /** Other keys that rules are kept per, by name. */
+  keys?: Readonly<Record<string, string | undefined>> | undefined
+}
+
+/** Which bucket of a tenant is meant. */
+export interface BucketOptions {
+  /** That of this rule. Default: the tenant's own quota. */
+  rule?: string | undefined
+  /** What the rule's bucket is kept per, besides the tenant. */
+  request?: RequestFacts | undefined
+}
+
+/** Options of a call that charges a tenant. */
+export interface ConsumeOptions {
+  /** Tokens to take: a whole number from 0. Default: 1. */
+  cost?: number | undefined
+  /** A rule that is charged, too, whether it matches or not. */
+  rule?: string | undefined
+  /** The request that it is for, which decides which rules match. Default: nothing is known of it. */
+  request?: RequestFacts | undefined
+}
+
+/** Options of {@link Limiter.reserve}. */
+export interface ReserveOptions extends ConsumeOptions {
+  /** After this time without a word, the cost that was reserved stands: 1 ms to 366 days. Default: `'5m'`. */
+  ttl?: Duration | undefined
+}
+
+/** A decision on a cost that is known only afterwards. One that was refused has nothing to settle. */
+export interface Reservation extends Decision {
+  /**
+   * Says what it has cost: a whole number from 0. What was reserved too much comes back to every limit that applied; what was
+   * reserved too little is taken, into a debt of one full bucket at most. Slots come back.
+   * @returns false if it was settled or cancelled before, or its `ttl` is over: nothing has changed then.
+   */
+  settle(actual: number): boolean
+  /** Gives everything back, as if it had not been. @returns as {@link Reservation.settle} */
+  cancel(): boolean
+}
+
+/** What a limiter is doing. */
+export interface LimiterStatus {
+  policy: {
+    /** The number of the policy: 1 is the one that the limiter started with; each change of tenants makes the next. */
+    revision: number
+    /** SHA-256 of its content: equal policies have equal hashes. */
+    hash: string
+    /** Tenants that it names. */
+    tenants: number
+    /** Rules, without those that do the same as another. */
+    rules: number
+    /** Different limits. */
+    limits: number
+    /** The size of the compiled policy. */
+    imageBytes: number
+    /** How hard it was optimised. */
+    optimizationLevel: number
+  }
+  /** The processes that enforce it: this one. */
+  instances: { host: string; pid: number; revision: number }[]
+  /** Backends: none in this version. */
+  backends: never[]
+  /** The rollout under way: none in this version. */
+  rollout: null
+  keys: {
+    /** Keys remembered. */
+    held: number
+    /** Keys that the table has room for at the moment. */
+    slots: number
+    /** Bytes that the table takes. */
+    bytes: number
+    /** Decisions that fell to a shared bucket because of `maxKeys`. */
+    overflowed: number
+  }
+}
+
+/** A policy that was put in force. */
+export interface AppliedPolicy {
+  /** The number of the policy now. */
+  revision: number
+  /** SHA-256 of its content. */
+  hash: string
+  /** What the compiler did. */
+  report: CompileReport
+}
+
+/** What the compiler made of a policy. */
+export interface CompileReport {
+  /** The size of the image. */
+  bytes: number
+  /** Rules, without those that do the same as another. */
+  rules: number
+  /** Tenants that it names. */
+  tenants: number
+  /** Different limits. */
+  limits: number
+  /** Classes of tenants that rules tell apart. */
+  profiles: number
+  /** Instructions of the decision program. */
+  instructions: number
+  /** Tests whose outcome was known beforehand. */
+  folded: number
+  /** Rules that no request is charged to unless it names them, and why. */
+  removed: [rule: string, why: string][]
+  /** Rules that do the same as another, and which. */
+  merged: [rule: string, into: string][]
+  /** The optimisation level. */
+  level: OptimizationLevel
+}
+
+/** Something that a person should look at. */
+export interface AlertEvent {
+  /**
+   * - `'callback-failed'`: a callback of the service threw where no request can carry the error.
+   * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
+   */
+  kind: 'callback-failed' | 'tenant-refresh-failed'
+  /** The option that holds the callback. */
+  option: string
+  /** What it threw, or what was wrong with what it gave. */
+  error: unknown
+}
+
+/** The policy in force has changed. */
+export interface PolicyEvent {
+  /**
+   * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
+   * - `'refreshed'`: its tenants were loaded again, and are others.
+   * - `'applied'`: by {@link Limiter.applyPolicy}.
+   */
+  kind: 'amended' | 'refreshed' | 'applied'
+  /** The number of the policy now. */
+  revision: number
+  /** SHA-256 of its content. */
+  hash: string
+}
+
+/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
+export interface LimiterEvents {
+  alert: AlertEvent
+  rollout: { kind: string }
+  policy: PolicyEvent
+}
+
+/**
+ * A policy in force.
+ *
+ * Methods that take a tenant throw a {@link TollgateInputError} for what is not a tenant name (1 to 256 bytes of
+ * well-formed UTF-8), and every method but `close`, `on` and `off` throws a {@link TollgateClosedError}
+ * after `close`.
+ */
+export interface Limiter extends AsyncDisposable {
+  /**
+   * A request handler that holds each tenant to its quota. Each use charges: mount it once per request.
+   * @throws {@link TollgateConfigError} for options that are not accepted.
+   * @example
+   * app.use(limiter.middleware())
+   * app.post('/reports', limiter.middleware({ cost: 10 }), report)
+   */
+  middleware(options?: MiddlewareOptions): Middleware
+  /**
+   * Admits and charges, or refuses and charges nothing; never waits.
+   * @example
+   * if (!limiter.tryConsume('acme', { cost: 5 }).allowed) return 'later'
+   */
+  tryConsume(tenant: string, options?: ConsumeOptions): Decision
+  /** {@link Limiter.tryConsume} as a promise, which rejects where that throws. */
+  consume(tenant: string, options?: ConsumeOptions): Promise<Decision>
+  /** What {@link Limiter.tryConsume} would decide, without charging. */
+  peek(tenant: string, options?: ConsumeOptions): Decision
+  /**
+   * Reserves a cost that is known only afterwards, such as the tokens of a language model.
+   * @example
+   * const reservation = await limiter.reserve('acme', { cost: 2_000 })
+   * if (!reservation.allowed) return 'later'
+   * const answer = await model.ask(prompt)
+   * reservation.settle(answer.usage.totalTokens)
+   */
+  reserve(tenant: string, options?: ReserveOptions): Promise<Reservation>
+  /** Gives a tenant tokens back, never more than a full bucket; returns what it has then. */
+  reward(tenant: string, tokens: number, options?: BucketOptions): Decision
+  /** Takes tokens whether they are there or not, into a debt of one full bucket at most. */
+  penalize(tenant: string, tokens: number, options?: BucketOptions): Decision
+  /** Refuses a tenant for a time, which replaces an earlier block; 0 ends it. */
+  block(tenant: string, duration: Duration, options?: BucketOptions): Decision
+  /** Fills a tenant's bucket and lifts its block. Requests in flight keep their slots. */
+  reset(tenant: string, options?: BucketOptions): Decision
+  /** What the policy makes of a request, and why, in words for a person. Charges nothing. */
+  explain(tenant: string, options?: ConsumeOptions): string
+  /**
+   * Puts another policy in force while requests go on; resolves once it is, in all threads of this namespace. Buckets keep what
+   * has been spent, those of rules by the name of the rule and what it is kept per: a larger quota gives exactly the difference,
+   * a smaller one stops at empty, and under another window what is spent comes back at the new rate; between tokens and requests
+   * in flight nothing is carried over. No request is decided by half a policy.
+   * @throws {@link TollgateConfigError} (as a rejection) with every fault found; nothing has changed then.
+   */
+  applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>
+  /**
+   * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
+   * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
+   * stops at empty. What is left out of `quota` comes from the policy's defaults. Changes that come together are made
+   * together.
+   *
+   * Limiters that join the namespace later name the policy that it began with; they get these changes too.
+   * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.
+   * @example
+   * await limiter.upsertTenant('acme', { quota: 500, burst: 50 })
+   */
+  upsertTenant(tenant: string, quota: TenantOverride): Promise<void>
+  /** Takes a tenant's own quota away, so that it has the default one; resolves to whether it had one of its own. */
+  removeTenant(tenant: string): Promise<boolean>
+  /** What the limiter is doing. */
+  status(): LimiterStatus
+  /** Calls a listener at each event of a name. */
+  on<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
+  /** Calls it no more. */
+  off<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
+  /** Ends it. The buckets of a namespace go with its last limiter in the process. Calling it again does nothing. */
+  close(): Promise<void>
+}
