@@ -227,6 +227,23 @@ const faults: [behaviour: string, options: unknown, path: string, said: RegExp][
   ['a clock that gives NaN', { clock: () => NaN }, 'clock', /returned NaN/],
   ['a rollbackThreshold of 5 %', { rollbackThreshold: 5 }, 'rollbackThreshold', /from 0 to 1/],
   ['metricsExport that there is not', { metricsExport: 'statsd' }, 'metricsExport', /'prometheus' or 'none'/],
+  ['an optimizationLevel of 3', { optimizationLevel: 3 }, 'optimizationLevel', /0, 1 or 2/],
+  ['a key without a function', { keys: { region: 'x-region' } }, 'keys.region', /a function/],
+  ['a key that is there already', { keys: { tenant: () => 'a' } }, 'keys.tenant', /which is there already/],
+  ['a key whose name is a phrase', { keys: { 'a b': () => 'a' } }, 'keys["a b"]', /1 to 64/],
+  ['keys in a list', { keys: [() => 'a'] }, 'keys', /an object of functions/],
+  [
+    'a rule per a key without a function',
+    policy({ rules: [{ name: 'a', quota: 1, per: 'region' }] }),
+    'policyDefinition.rules[0].per',
+    /no key of that name/,
+  ],
+  [
+    'a tenant in a tier that there is not',
+    policy({ tiers: { pro: 5 }, tenantOverrides: { acme: 'prod' } }),
+    'policyDefinition.tenantOverrides.acme',
+    /did you mean pro\?/,
+  ],
   ['backends that are a string', { backends: 'redis' }, 'backends', /an array/],
 ]
 
@@ -245,13 +262,22 @@ test('every fault is named, in one error', async () => {
     maxKeys: 1,
     nmespace: 'x',
     tenants: 1,
-    policyDefinition: { window: 'x', defaultQuota: -1 },
+    policyDefinition: {
+      window: 'x',
+      defaultQuota: -1,
+      tiers: { pro: { quota: 'lots' } },
+      rules: [{ name: 'a', quota: 1, mode: 'dry' }],
+      tenantOverrides: { acme: 'pro', globex: -1 },
+    },
   })
   const paths = error.issues.map((issue) => issue.path).toSorted()
   assert.deepEqual(paths, [
     'maxKeys',
     'nmespace',
     'policyDefinition.defaultQuota',
+    'policyDefinition.rules[0].mode',
+    'policyDefinition.tenantOverrides.globex',
+    'policyDefinition.tiers.pro.quota',
     'policyDefinition.window',
     'tenants',
   ])

@@ -13,6 +13,7 @@ import { assertEqualDecisions, everyPeer } from './limiters.ts'
 import { addedRatio, calling, found, measure, ratio, tenantNames, type Measured } from './measure.ts'
 import { KEYS, memoryPerKey, REMEMBERING } from './memory.ts'
 import { applications, assertEqualAnswers } from './requests.ts'
+import { perRule, ruleCosts } from './rules.ts'
 import { sweeping } from './sweep.ts'
 import { goal, table, title } from './table.ts'
 import { workers } from './workers.ts'
@@ -28,6 +29,7 @@ const parts: Record<string, { name: string; run: () => Promise<unknown> }> = {
   e: { name: 'One and two worker threads on the same tenants', run: threads },
   f: { name: "The core's decision beside governor's", run: rust },
   g: { name: 'Single decisions while a million keys are swept', run: pauses },
+  h: { name: 'Rules that match, beside a quota alone', run: rules },
 }
 
 const chosen = process.argv.slice(2)
@@ -67,6 +69,19 @@ async function decision(): Promise<unknown> {
   goal('tollgate / floor', ratio(measured, 'tollgate', 'floor'), 2.5)
   goal(`tollgate / ${ERL}`, ratio(measured, 'tollgate', ERL), 0.4)
   return measured
+}
+
+async function rules(): Promise<unknown> {
+  const measured = await ruleCosts(15, 200_000)
+  timings(measured, 'quota alone')
+  const [bare, byPath] = [perRule(measured, false), perRule(measured, true)]
+  const quota = found(measured, 'quota alone').median
+  goal('a rule more (ns)', bare, 60)
+  goal('a rule more by path (ns)', byPath, 60)
+  console.log(
+    `a rule more / a quota alone: ${(bare / quota).toFixed(2)}, by path ${(byPath / quota).toFixed(2)}`,
+  )
+  return { measured, perRule: { bare, byPath } }
 }
 
 async function requests(): Promise<unknown> {

@@ -13,6 +13,9 @@ const HOT = 1_000
 /** How often a sweep is asked for; one that goes on is not begun again. */
 const SWEEP_EVERY = 10_000
 
+/** What the addon asks of the array that it leaves its answers in. */
+const ANSWER_BYTES = 8 * (20 + 257 * 8)
+
 export interface Pauses {
   p50: number
   p99: number
@@ -27,12 +30,13 @@ export interface Sweeping {
 }
 
 export async function sweeping(rounds: number, count: number): Promise<Sweeping> {
-  const draft = new native.PolicyDraft(1000, 0, 3_600_000, false)
-  const answer = new Float64Array(new ArrayBuffer(72))
+  const spec = { default: { quota: 1000, burst: 0, windowMs: 3_600_000, algorithm: 'token-bucket' } }
+  const policy = await new native.PolicyDraft(JSON.stringify(spec), 2).compile()
+  const answer = new Float64Array(new ArrayBuffer(ANSWER_BYTES))
   answer[0] = 1
   answer[1] = NaN
   const channel = new native.Channel(answer)
-  const gate = new native.Gate(channel, 'benchmark-sweep', draft, 2 * KEYS, 1, false)
+  const gate = new native.Gate(channel, 'benchmark-sweep', policy, 2 * KEYS, 1, false)
   answer[8] = gate.id
   const { consume } = channel.hot()
   for (const name of tenantNames(KEYS)) consume(name)
