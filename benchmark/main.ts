@@ -13,6 +13,7 @@ import { assertEqualDecisions, everyPeer } from './limiters.ts'
 import { addedRatio, calling, found, measure, ratio, tenantNames, type Measured } from './measure.ts'
 import { KEYS, memoryPerKey, REMEMBERING } from './memory.ts'
 import { applications, assertEqualAnswers } from './requests.ts'
+import { FEW, MANY, policies } from './policies.ts'
 import { perRule, ruleCosts } from './rules.ts'
 import { sweeping } from './sweep.ts'
 import { goal, table, title } from './table.ts'
@@ -30,6 +31,7 @@ const parts: Record<string, { name: string; run: () => Promise<unknown> }> = {
   f: { name: "The core's decision beside governor's", run: rust },
   g: { name: 'Single decisions while a million keys are swept', run: pauses },
   h: { name: 'Rules that match, beside a quota alone', run: rules },
+  i: { name: 'Policies: compiled, and decided by', run: compiled },
 }
 
 const chosen = process.argv.slice(2)
@@ -69,6 +71,29 @@ async function decision(): Promise<unknown> {
   goal('tollgate / floor', ratio(measured, 'tollgate', 'floor'), 2.5)
   goal(`tollgate / ${ERL}`, ratio(measured, 'tollgate', ERL), 0.4)
   return measured
+}
+
+async function compiled(): Promise<unknown> {
+  const result = await policies(15, 300_000)
+  table(
+    ['overrides', 'ready ms', 'image bytes', 'bytes each', 'longest hold ms'],
+    result.compiled.map(({ tenants, readyMs, imageBytes, longestHoldMs }) => [
+      tenants.toLocaleString('en'),
+      readyMs.toFixed(2),
+      imageBytes.toLocaleString('en'),
+      (imageBytes / tenants).toFixed(1),
+      longestHoldMs.toFixed(1),
+    ]),
+  )
+  timings(result.measured, `${FEW} overrides`)
+  const [few, many] = result.compiled
+  goal(`${FEW} overrides (bytes)`, few?.imageBytes ?? NaN, 4096)
+  goal(`${FEW} overrides (ms)`, few?.readyMs ?? NaN, 2)
+  goal(`${MANY} overrides (bytes each)`, (many?.imageBytes ?? NaN) / MANY, 40)
+  goal(`${MANY} overrides (s)`, (many?.readyMs ?? NaN) / 1000, 3)
+  goal(`a decision, ${MANY} / ${FEW}`, ratio(result.measured, `${MANY} overrides`, `${FEW} overrides`), 1.5)
+  goal('longest hold of the event loop (ms)', many?.longestHoldMs ?? NaN, 50)
+  return result
 }
 
 async function rules(): Promise<unknown> {
