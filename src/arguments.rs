@@ -94,7 +94,9 @@ impl Arguments {
         self.address
     }
 
-    pub fn values(&self) -> ArrayVec<Option<&[u8]>, MOST_VALUES> {
-        self.values.iter().map(|range| self.part(range.as_ref())).collect()
+    /// Fills in the values; most requests have none.
+    #[inline]
+    pub fn values<'a>(&'a self, values: &mut ArrayVec<Option<&'a [u8]>, MOST_VALUES>) {
+        values.extend(self.values.iter().map(|range| self.part(range.as_ref())));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrayvec::ArrayVec;
 use napi::{Env, sys};
 use tollgate_core::path::Method;
 use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Request, Ruling, Scope, Subject};
@@ -146,7 +147,8 @@ impl Session {
         if gate.generation(now).get() != answer.generation() {
             return STALE;
         }
-        let values = arguments.values();
+        let mut values = ArrayVec::new();
+        arguments.values(&mut values);
         let request = Request {
             subject: if asked.anonymous() { Subject::Anonymous } else { Subject::Tenant },
             name,

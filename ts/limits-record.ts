@@ -37,7 +37,9 @@ export class LimitsRecord {
       used = 0
     }
     // Named here, because what may change while a loop runs is read anew in each of its turns.
-    const [from, to, start] = [answer, shared, used]
+    const from = answer
+    const to = shared
+    const start = used
     for (let index = 0; index < length; index++) to[start + index] = from[Applied.first + index]!
     used += length
     return new LimitsRecord(to, start, used, start + from[Slot.decisive]! * Applied.each, rules)
