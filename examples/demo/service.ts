@@ -1,16 +1,22 @@
 /**
- * A service as it would be written: Express, a policy with three tiers, one line of middleware. Run by main.ts in a
+ * A service as it would be written: Express, a policy with tiers, one line of middleware. Run by main.ts in a
  * process of its own; on its own it listens on PORT or 3000.
  */
 
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { enforceRateLimitPolicy } from 'tollgate'
-import { tenantOverrides, window } from './tenants.ts'
+import { nobody, tenantOverrides, tiers, window } from './tenants.ts'
 
 const limiter = await enforceRateLimitPolicy({
   tenantResolutionStrategy: 'header-based',
-  policyDefinition: { defaultQuota: 10, burstAllowance: 5, window, tenantOverrides },
+  policyDefinition: {
+    defaultQuota: nobody.quota,
+    burstAllowance: nobody.burst,
+    window,
+    tiers,
+    tenantOverrides,
+  },
 })
 
 const app = express()

@@ -1,6 +1,17 @@
-/** The demo's tenants: what they are granted, and what they ask for. */
+/** The demo's tiers and tenants: what they are granted, and what they ask for. */
 
 export const window = '1s'
+
+/** Requests per second, and on top. */
+export const tiers = {
+  enterprise: { quota: 600, burst: 200 },
+  pro: { quota: 150, burst: 50 },
+  free: { quota: 20, burst: 10 },
+  suspended: { quota: 0, burst: 0 },
+}
+
+/** What tenants have that the policy does not name. */
+export const nobody = { quota: 10, burst: 5 }
 
 export interface Tenant {
   name: string
@@ -12,17 +23,23 @@ export interface Tenant {
   sends: number
 }
 
-export const tenants: readonly Tenant[] = [
-  { name: 'initech', tier: 'enterprise', quota: 600, burst: 200, sends: 900 },
-  { name: 'globex', tier: 'pro', quota: 150, burst: 50, sends: 300 },
-  { name: 'hooli', tier: 'pro', quota: 150, burst: 50, sends: 100 },
-  { name: 'acme', tier: 'free', quota: 20, burst: 10, sends: 60 },
-  { name: 'umbrella', tier: 'free', quota: 20, burst: 10, sends: 200 },
-  { name: 'vandelay', tier: 'suspended', quota: 0, burst: 0, sends: 20 },
-  { name: 'a newcomer', tier: 'default', quota: 10, burst: 5, sends: 40 },
+function tenant(name: string, tier: keyof typeof tiers, sends: number): Tenant {
+  return { name, tier, ...tiers[tier], sends }
+}
+
+const named: readonly Tenant[] = [
+  tenant('initech', 'enterprise', 900),
+  tenant('globex', 'pro', 300),
+  tenant('hooli', 'pro', 100),
+  tenant('acme', 'free', 60),
+  tenant('umbrella', 'free', 200),
+  tenant('vandelay', 'suspended', 20),
 ]
 
 /** What the policy says of them; the newcomer is not in it. */
-export const tenantOverrides = new Map(
-  tenants.filter(({ tier }) => tier !== 'default').map(({ name, quota, burst }) => [name, { quota, burst }]),
-)
+export const tenantOverrides = new Map(named.map(({ name, tier }) => [name, tier]))
+
+export const tenants: readonly Tenant[] = [
+  ...named,
+  { name: 'a newcomer', tier: 'default', ...nobody, sends: 40 },
+]
