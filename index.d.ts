@@ -406,8 +406,8 @@ interface MiddlewareOptions {
      */
     rule?: string | undefined;
     /**
-     * Answers a refused request instead of the problem-details body. The status (429, or 403 for a tenant that the
-     * policy refuses) and the headers are set already. Calling `next()` lets the request pass.
+     * Answers a refused request instead of the problem-details body. The status (429, or 403 for whom the deny list or
+     * `unknownTenant` refuses) and the headers are set already. Calling `next()` lets the request pass.
      */
     onLimited?: {
         answer(req: HttpRequest, res: any, next: Next, decision: Decision): unknown;

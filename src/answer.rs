@@ -213,6 +213,7 @@ fn code(outcome: Outcome) -> i32 {
         Outcome::Unlimited => 5,
         Outcome::Unknown => 6,
         Outcome::Concurrency => 7,
+        Outcome::Refused => 8,
     }
 }
 

@@ -11,7 +11,7 @@ import { LimitsRecord, QUOTA } from './limits-record.ts'
 import { addon, answer, Applied, Asked, channel, Outcome, Slot, translated } from './native.ts'
 import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds } from './native.ts'
 import { printed } from './printed.ts'
-import { isAllowed, reasonOf } from './reason.ts'
+import { isAllowed, isForbidden, reasonOf } from './reason.ts'
 import { ACCEPTED_NAME } from './tenant-name.ts'
 import type { Decision } from './types.ts'
 
@@ -185,21 +185,12 @@ export class Gate {
   decision(outcome: number, tenant: string | undefined): Decision {
     if (!this.byRules) return this.decisionOn(QUOTA, outcome, tenant)
     this.record = LimitsRecord.kept(this.needs.rules)
-    return new Ruled(
-      isAllowed(outcome),
-      tenant,
-      this.decisiveRule(),
-      answer[Slot.capacity]!,
-      answer[Slot.remaining]!,
-      answer[Slot.resetMs]!,
-      answer[Slot.retryAfterMs]!,
-      reasonOf(outcome),
-      this.record,
-    )
+    return ruled(outcome, tenant, this.decisiveRule(), this.record)
   }
 
   /** What the last call left behind of one bucket: that of a rule, or of the tenant. */
   decisionOn(rule: string, outcome: number, tenant: string | undefined): Decision {
+    if (isForbidden(outcome)) return ruled(outcome, tenant, rule, LimitsRecord.NONE)
     return new Decided(
       isAllowed(outcome),
       tenant,
@@ -374,6 +365,20 @@ export class Gate {
   private tick(): void {
     answer[Slot.now] = this.clock === undefined ? NaN : this.clock()
   }
+}
+
+function ruled(outcome: number, tenant: string | undefined, rule: string, record: LimitsRecord): Ruled {
+  return new Ruled(
+    isAllowed(outcome),
+    tenant,
+    rule,
+    answer[Slot.capacity]!,
+    answer[Slot.remaining]!,
+    answer[Slot.resetMs]!,
+    answer[Slot.retryAfterMs]!,
+    reasonOf(outcome),
+    record,
+  )
 }
 
 /** Calls with a cost other than the 1 that lies in the answer between calls; false if it is not even a number. */

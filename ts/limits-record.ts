@@ -29,6 +29,9 @@ export class LimitsRecord {
     private readonly rules: readonly string[],
   ) {}
 
+  /** No limit. */
+  static readonly NONE = new LimitsRecord(shared, 0, 0, -1, [])
+
   /** Keeps what lies in the answer now. */
   static kept(rules: readonly string[]): LimitsRecord {
     const length = answer[Slot.applied]! * Applied.each

@@ -15,7 +15,7 @@ import { Outcome } from './native.ts'
 import type { MiddlewareSettings } from './options.ts'
 import { printed } from './printed.ts'
 import { followed, isPromise } from './promise.ts'
-import { quotaRefusals, send, TENANT_MISSING, TENANT_UNKNOWN } from './refusal.ts'
+import { forbidden, quotaRefusals, send, TENANT_MISSING, type Refusal } from './refusal.ts'
 import * as admissions from './admissions.ts'
 import { leaveDecision } from './request-decision.ts'
 import type { Decision, HttpRequest, Middleware, Next, TenantResolver } from './types.ts'
@@ -91,8 +91,11 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     const ticket = gate.lastTicket()
     const decision = gate.decision(outcome, anonymous ? undefined : key)
     leaveDecision(req, decision)
-    if (writeHeaders !== undefined && !res.headersSent) writeHeaders(res, decision, key)
-    if (!decision.allowed) return refuse(req, res, next, decision, outcome)
+    const refusal = forbidden(outcome)
+    // Of limits that did not apply there is nothing to say.
+    if (writeHeaders !== undefined && refusal === undefined && !res.headersSent)
+      writeHeaders(res, decision, key)
+    if (!decision.allowed) return refuse(req, res, next, decision, refusal)
     if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     admissions.add(req, gate)
     return true
@@ -120,16 +123,15 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     res: ServerResponse,
     next: Next | undefined,
     decision: Decision,
-    outcome: number,
+    refusal: Refusal | undefined,
   ): Admission {
-    const unknown = outcome === Outcome.unknown
-    const status = unknown ? 403 : statusCode
+    const status = refusal === undefined ? statusCode : 403
     if (!res.headersSent) {
       res.statusCode = status
       writeRetryAfter(res, decision)
     }
     if (onLimited !== undefined) return answered(req, res, next, decision)
-    send(res, status, unknown ? TENANT_UNKNOWN : quotaRefusal(decision))
+    send(res, status, refusal ?? quotaRefusal(decision))
     return false
   }
 

@@ -15,6 +15,7 @@ export const Outcome = {
   unlimited: 5,
   unknown: 6,
   concurrency: 7,
+  refused: 8,
   invalidTenant: -1,
   invalidCost: -2,
   closed: -3,

@@ -13,10 +13,17 @@ const REASONS: readonly Reason[] = [
   'ok',
   'denied',
   'concurrency',
+  // By the deny list.
+  'denied',
 ]
 
 export function reasonOf(outcome: number): Reason {
   return REASONS[outcome]!
+}
+
+/** Does the policy not accept who asks, however little is asked for? Then no limit applied. */
+export function isForbidden(outcome: number): boolean {
+  return outcome === Outcome.unknown || outcome === Outcome.refused
 }
 
 export function isAllowed(outcome: number): boolean {

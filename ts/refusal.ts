@@ -3,12 +3,13 @@
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
 import { QUOTA } from './limits-record.ts'
+import { Outcome } from './native.ts'
 import type { Decision, Reason } from './types.ts'
 
 const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 /** A body, ready to be sent. */
-interface Refusal {
+export interface Refusal {
   body: Buffer
   length: string
 }
@@ -54,12 +55,18 @@ export const TENANT_MISSING = composed({
   detail: 'The request names no tenant, or not in a form that is accepted.',
 })
 
-export const TENANT_UNKNOWN = composed({
-  type: 'about:blank',
-  title: 'Forbidden',
-  status: 403,
-  detail: 'The tenant is not known here.',
-})
+function notWelcome(detail: string): Refusal {
+  return composed({ type: 'about:blank', title: 'Forbidden', status: 403, detail })
+}
+
+const TENANT_UNKNOWN = notWelcome('The tenant is not known here.')
+const ON_DENY_LIST = notWelcome('Requests of this tenant or client are not accepted.')
+
+/** What is said to whom the policy does not accept, however little is asked for; undefined for other outcomes. */
+export function forbidden(outcome: number): Refusal | undefined {
+  if (outcome === Outcome.unknown) return TENANT_UNKNOWN
+  return outcome === Outcome.refused ? ON_DENY_LIST : undefined
+}
 
 /** Sends it and ends the response. */
 export function send(res: ServerResponse, status: number, refusal: Refusal): void {

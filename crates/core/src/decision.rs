@@ -22,6 +22,8 @@ pub enum Outcome {
     Unknown,
     /// As many requests are in flight as may be.
     Concurrency,
+    /// The deny list names the tenant, or the client's address.
+    Refused,
 }
 
 /// An answer, with what a response wants to say about it.

@@ -131,7 +131,7 @@ pub(crate) fn without_limits(verdict: Verdict) -> Option<Decision> {
     match verdict {
         Verdict::Limits => None,
         Verdict::Allow => Some(Decision::unlimited()),
-        Verdict::Deny => Some(Decision::never(Outcome::Denied)),
+        Verdict::Deny => Some(Decision::never(Outcome::Refused)),
     }
 }
 

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import express from 'express'
+import { enforceRateLimitPolicy, TollgateConfigError, TollgateInputError } from 'tollgate'
+import type { Limiter, PolicyDefinition } from 'tollgate'
+import { listen, type Served } from './harness.ts'
+import { FRAMEWORKS, left } from './services.ts'
+
+const acme = { 'x-tenant-id': 'acme' }
+
+const RULES = [
+  // Of a path that nobody asks for: routes name it.
+  { name: 'search', match: { path: '/nowhere' }, quota: 3, window: '10s' },
+  { name: 'all', quota: 50 },
+] as const
+
+function limiterOf(more: PolicyDefinition = {}, namespace = 'rule-routes'): Promise<Limiter> {
+  const policyDefinition = { burstAllowance: 0, rules: RULES, ...more }
+  return enforceRateLimitPolicy({ namespace, policyDefinition, clock: () => 0 })
+}
+
+/** Where routes name their rule. */
+async function routed(limiter: Limiter, mount: (app: express.Express) => void): Promise<Served> {
+  const app = express()
+  mount(app)
+  app.use((_req, res) => void res.end('in'))
+  const server = await listen(app)
+  return {
+    ...server,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      await limiter.close()
+    },
+  }
+}
+
+for (const [name, before] of FRAMEWORKS) {
+  test(`${name}: a route that names a rule charges what applies, and the rule`, async () => {
+    await using limiter = await limiterOf()
+    const handle = limiter.middleware({ rule: 'search' })
+    await using server = await listen(before(handle, (_req, res) => void res.end('in')))
+    const { headers } = await server.get('/found', acme)
+    assert.equal(headers['ratelimit-policy'], '"search";q=3;w=10, "default";q=100;w=60, "all";q=50;w=60')
+    // It matches there as well, and is charged once.
+    await server.get('/nowhere', acme)
+    assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 1, default: 98, all: 48 })
+  })
+}
+
+test('behind the middleware of the application, a route charges its rule alone', async () => {
+  const limiter = await limiterOf()
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware())
+    app.get('/search', limiter.middleware({ rule: 'search', cost: 2 }))
+  })
+  assert.equal((await server.get('/search', acme)).status, 200)
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 1, all: 49, default: 99 })
+  const refused = await server.get('/search', acme)
+  assert.equal(refused.status, 429)
+  assert.deepEqual((refused.json() as Record<string, unknown>)['violated-policies'], ['search'])
+  assert.equal((await server.get('/', acme)).status, 200)
+})
+
+test('in a router, and for clients without a tenant, it is the same', async () => {
+  const limiter = await limiterOf()
+  const router = express.Router()
+  router.get('/search', limiter.middleware({ rule: 'search' }))
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware())
+    app.use('/api', router)
+  })
+  for (const status of [200, 200, 200, 429]) assert.equal((await server.get('/api/search')).status, status)
+  assert.match(String((await server.get('/')).headers.ratelimit), /"default";r=95/)
+})
+
+test('what another limiter admitted, or this one passed over, counts as not charged', async () => {
+  const limiter = await limiterOf()
+  const other = await limiterOf({}, 'rule-routes-other')
+  await using server = await routed(limiter, (app) => {
+    app.use(other.middleware(), limiter.middleware({ skip: () => true }))
+    app.get('/search', limiter.middleware({ rule: 'search' }))
+  })
+  await server.get('/search', acme)
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 2, all: 49, default: 99 })
+  await other.close()
+})
+
+test('each request is charged anew on the same connection', async () => {
+  const limiter = await limiterOf()
+  await using server = await routed(limiter, (app) => {
+    app.get('/twice', limiter.middleware({ rule: 'search' }), limiter.middleware({ rule: 'search' }))
+    app.get('/once', limiter.middleware({ rule: 'search' }))
+  })
+  const request = (path: string, last = ''): string =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n${last}\r\n`
+  const answers = await server.raw(request('/twice') + request('/once', 'Connection: close\r\n'))
+  assert.equal(answers.match(/HTTP\/1\.1 200/g)?.length, 2)
+  // Of the two handlers of one route, the second charges the rule alone.
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 0, all: 48, default: 98 })
+})
+
+test('a route that charges its rule alone still refuses whom the policy refuses', async () => {
+  const limiter = await limiterOf({ allow: { tenants: ['partner'] }, deny: { tenants: ['bad'] } })
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware({ tenant: () => 'acme' }))
+    app.get('/search', limiter.middleware({ rule: 'search' }))
+  })
+  assert.equal((await server.get('/search', { 'x-tenant-id': 'bad' })).status, 403)
+  for (let turn = 0; turn < 5; turn++) {
+    assert.equal((await server.get('/search', { 'x-tenant-id': 'partner' })).status, 200)
+  }
+})
+
+test('a rule that does the same as another answers to both names', async () => {
+  const limiter = await limiterOf({
+    rules: [
+      { name: 'first', match: { path: '/a' }, quota: 2 },
+      { name: 'second', match: { path: '/a' }, quota: 2 },
+    ],
+  })
+  limiter.tryConsume('acme', { rule: 'second' })
+  assert.equal(limiter.peek('acme', { rule: 'first' }).remaining, 1)
+  assert.doesNotThrow(() => limiter.middleware({ rule: 'second' }))
+  await limiter.close()
+})
+
+test('a rule that the policy does not have is refused where it is named', async () => {
+  await using limiter = await limiterOf()
+  assert.throws(
+    () => limiter.middleware({ rule: 'serach' }),
+    (error) => {
+      assert.ok(error instanceof TollgateConfigError)
+      assert.equal(error.path, 'middleware.rule')
+      return true
+    },
+  )
+  assert.throws(() => limiter.middleware({ rule: 'default' }), TollgateConfigError)
+  for (const call of [
+    () => limiter.tryConsume('acme', { rule: 'serach' }),
+    () => limiter.peek('acme', { rule: 'serach' }),
+    () => limiter.reward('acme', 1, { rule: 'serach' }),
+    () => limiter.explain('acme', { rule: 'serach' }),
+  ]) {
+    assert.throws(call, (error) => {
+      assert.ok(error instanceof TollgateInputError)
+      assert.equal(error.code, 'TOLLGATE_UNKNOWN_RULE')
+      assert.match(error.message, /serach/)
+      return true
+    })
+  }
+})
+
+test('a rule is adjusted by its name, apart from the quota', async () => {
+  await using limiter = await limiterOf()
+  const rule = { rule: 'search' }
+  assert.deepEqual(
+    [limiter.penalize('acme', 2, rule).rule, limiter.peek('acme', rule).remaining],
+    ['search', 1],
+  )
+  assert.equal(limiter.reward('acme', 1, rule).remaining, 2)
+  assert.equal(limiter.block('acme', '5s', rule).retryAfterMs, 5_000)
+  assert.deepEqual(
+    [limiter.tryConsume('acme', rule).reason, limiter.tryConsume('acme').allowed],
+    ['blocked', true],
+  )
+  assert.equal(limiter.reset('acme', rule).remaining, 3)
+  assert.deepEqual(left(limiter.peek('acme', rule)), { search: 3, all: 49, default: 99 })
+})
+
+test('a policy is explained in words', async () => {
+  await using limiter = await limiterOf()
+  const text = limiter.explain('acme', { request: { method: 'GET', path: '/nowhere' } })
+  assert.match(text, /acme/)
+  assert.match(text, /search/)
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 3, all: 50, default: 100 })
+})
