@@ -419,6 +419,10 @@ impl Gate {
             self.next = None;
         }
         if self.table.is_due_for_renewal(now) {
+            // After weeks without a request its time stands still, so this one does not leave it to the background.
+            if self.table.is_out_of_time(now) && self.engine.renew(&self.table, now) {
+                return self.catch_up(now);
+            }
             self.engine.ask_for_renewal();
             self.wants_upkeep = true;
         }

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::bucket::Word;
+use crate::gcra::LATEST;
 use crate::meter::Meter;
 use crate::moment::Moment;
 use crate::progress::Progress;
@@ -136,6 +137,11 @@ impl Table {
     #[inline]
     pub(crate) fn is_due_for_renewal(&self, now: Nanos) -> bool {
         now.since(self.epoch.monotonic) > REBASE_AFTER
+    }
+
+    /// Is it so old that all later instants are one to it?
+    pub(crate) fn is_out_of_time(&self, now: Nanos) -> bool {
+        now.since(self.epoch.monotonic) >= LATEST
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
