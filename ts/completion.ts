@@ -1,6 +1,7 @@
 /** Does something once, when a response has ended. */
 
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { isPromise } from './promise.ts'
 
 /** When to give a cost back. */
@@ -13,16 +14,36 @@ export interface RefundRule {
 
 /** Calls `done` once: with true if the response was sent, with false if the client has gone away before. */
 export function whenDone(res: ServerResponse, done: (sent: boolean) => void): void {
+  // A response that waits for those before it on its connection has no socket yet, and does not hear of its end.
+  const connection = res.socket === null ? res.req.socket : undefined
   const settle = (): void => {
     // `close` follows `finish` where there is a socket; a client that goes away leaves only `close`.
     res.off('finish', settle)
     res.off('close', settle)
+    if (connection !== undefined) closing.get(connection)?.delete(settle)
     done(res.writableEnded)
   }
   // Whose client went away while a tenant was being looked up hears no more of it.
-  if (res.destroyed || res.writableFinished) return settle()
+  if (res.destroyed || res.writableFinished || connection?.destroyed === true) return settle()
   res.on('finish', settle)
   res.on('close', settle)
+  if (connection !== undefined) whenClosed(connection, settle)
+}
+
+/** What there is to do when a connection closes: one listener, however many requests are on their way. */
+const closing = new WeakMap<Socket, Set<() => void>>()
+
+function whenClosed(connection: Socket, call: () => void): void {
+  let calls = closing.get(connection)
+  if (calls === undefined) {
+    const added = new Set<() => void>()
+    connection.once('close', () => {
+      for (const each of added) each()
+    })
+    closing.set(connection, added)
+    calls = added
+  }
+  calls.add(call)
 }
 
 /** Says whether a cost is to be given back, once it is known whether the response was successful. */
