@@ -11,6 +11,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 export declare class Channel {
   constructor(answer: Float64Array)
+  /** Gives decisions another array to leave in what each limit says. */
+  setLedger(ledger: Float64Array): void
   /** The functions on the path of a request. */
   hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void }
 }

@@ -17,15 +17,11 @@ pub const STALE: i32 = -4;
 /// 2^53 - 1: the largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
-/// Where the limits begin that applied.
-const APPLIED: usize = 20;
-/// Numbers for each of them: the rule (-1 for the tenant's quota), the code of the outcome (and 100, if it is a shadow rule),
-/// and then quota, capacity, remaining, reset, retry and window as below.
+/// Numbers in the ledger for each limit that applied: the rule (-1 for the tenant's quota), the code of the outcome (and 100, if
+/// it is a shadow rule), and then quota, capacity, remaining, reset, retry and window as below.
 const EACH: usize = 8;
-/// A tenant's quota and every rule that a policy may have.
-const MOST_APPLIED: usize = 257;
-/// Its length, in numbers.
-const LENGTH: usize = APPLIED + MOST_APPLIED * EACH;
+/// The answer's length, in numbers.
+const LENGTH: usize = 18;
 
 /// | index | direction | meaning                                                              |
 /// |-------|-----------|----------------------------------------------------------------------|
@@ -46,15 +42,19 @@ const LENGTH: usize = APPLIED + MOST_APPLIED * EACH;
 /// | 14    | out       | how many limits applied                                              |
 /// | 15    | out       | the ticket by which what was charged is given back; 0 for none       |
 /// | 16    | out       | which of those that applied decided; -1 for none                     |
-/// | 20... | out       | the limits that applied, [`EACH`] numbers each                       |
-pub struct Answer(Float64Array);
+/// | 17    | in        | where in the ledger the limits that applied are left, [`EACH`] numbers each |
+pub struct Answer {
+    numbers: Float64Array,
+    /// Where many decisions leave what each limit said, one after another, so that JavaScript need not copy it.
+    ledger: Float64Array,
+}
 
 impl TryFrom<Float64Array> for Answer {
     type Error = Error;
 
     fn try_from(array: Float64Array) -> Result<Self, Error> {
         if array.len() == LENGTH {
-            Ok(Self(array))
+            Ok(Self { numbers: array, ledger: Float64Array::new(Vec::new()) })
         } else {
             Err(config(format!("answer: {} numbers; accepted are {LENGTH}", array.len())))
         }
@@ -63,7 +63,7 @@ impl TryFrom<Float64Array> for Answer {
 
 impl Answer {
     fn read(&self, index: usize) -> f64 {
-        self.0.get(index).copied().unwrap_or(f64::NAN)
+        self.numbers.get(index).copied().unwrap_or(f64::NAN)
     }
 
     /// The cost, or `None` if it is not a whole number of tokens.
@@ -102,14 +102,30 @@ impl Answer {
         }
     }
 
+    /// Takes another ledger, because the last one is full.
+    pub fn set_ledger(&mut self, ledger: Float64Array) {
+        self.ledger = ledger;
+    }
+
     #[inline]
     fn numbers(&mut self) -> &mut [f64] {
         // SAFETY: the array was made for this by ts/native.ts, over a buffer of its own that it hands to nobody else; it
         // is read and written on this thread alone, and no JavaScript runs while this slice lives.
         #[expect(unsafe_code, reason = "a typed array's memory is JavaScript's")]
         unsafe {
-            self.0.as_mut()
+            self.numbers.as_mut()
         }
+    }
+
+    /// The ledger, from where the call wants it written.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    fn ledger(&mut self) -> &mut [f64] {
+        let at = self.read(17) as usize;
+        // SAFETY: as the answer's numbers: made by ts/ledger.ts over a buffer of its own, and handed to nobody who writes.
+        #[expect(unsafe_code, reason = "a typed array's memory is JavaScript's")]
+        let ledger = unsafe { self.ledger.as_mut() };
+        ledger.get_mut(at..).unwrap_or_default()
     }
 
     /// What a call asks for, in its flags.
@@ -162,19 +178,16 @@ impl Answer {
     pub fn leave_ruling(&mut self, ruling: &Ruling, ticket: f64) -> i32 {
         let outcome = self.leave(ruling.decision());
         let (mut count, mut decisive) = (0, -1.0);
-        let array = self.numbers();
-        for applied in ruling.applied().iter().filter(|each| each.decision.outcome != Outcome::Unlimited) {
-            let start = APPLIED + count * EACH;
-            let Some(place) = array.get_mut(start..start + EACH) else { break };
+        let limits = ruling.applied().iter().filter(|each| each.decision.outcome != Outcome::Unlimited);
+        for (applied, place) in limits.zip(self.ledger().chunks_exact_mut(EACH)) {
             if ruling.decisive().is_some_and(|decisive| std::ptr::eq(decisive, applied)) {
-                decisive = count as f64;
+                decisive = f64::from(count);
             }
             write(applied, place);
             count += 1;
         }
-        if let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, left_count, left_ticket, left_decisive, ..] = array
-        {
-            *left_count = count as f64;
+        if let [.., left_count, left_ticket, left_decisive, _] = self.numbers() {
+            *left_count = f64::from(count);
             *left_ticket = ticket;
             *left_decisive = decisive;
         }

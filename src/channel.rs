@@ -94,6 +94,12 @@ impl Channel {
         })
     }
 
+    /// Gives decisions another array to leave in what each limit says.
+    #[napi(catch_unwind)]
+    pub fn set_ledger(&self, ledger: Float64Array) {
+        self.sessions.borrow_mut().answer.set_ledger(ledger);
+    }
+
     /// The functions on the path of a request.
     #[napi(
         catch_unwind,

@@ -1,6 +1,6 @@
 /** Decisions, as they are given to the service. */
 
-import type { LimitsRecord } from './limits-record.ts'
+import type { LimitsRecord } from './ledger.ts'
 import type { Reservation } from './limiter-types.ts'
 import type { AppliedLimit, Decision, Reason } from './types.ts'
 

@@ -7,8 +7,8 @@ import { Decided, Ruled } from './decided.ts'
 import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
 import type { Grant } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
-import { LimitsRecord, QUOTA } from './limits-record.ts'
-import { addon, answer, Applied, Asked, channel, Outcome, Slot, translated } from './native.ts'
+import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
+import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
 import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds } from './native.ts'
 import { printed } from './printed.ts'
 import { isAllowed, isForbidden, reasonOf } from './reason.ts'
@@ -185,7 +185,7 @@ export class Gate {
   decision(outcome: number, tenant: string | undefined): Decision {
     if (!this.byRules) return this.decisionOn(QUOTA, outcome, tenant)
     this.record = LimitsRecord.kept(this.needs.rules)
-    return ruled(outcome, tenant, this.decisiveRule(), this.record)
+    return ruled(outcome, tenant, this.record.decisiveRule(), this.record)
   }
 
   /** What the last call left behind of one bucket: that of a rule, or of the tenant. */
@@ -206,12 +206,6 @@ export class Gate {
   /** What each limit said of the last {@link decision}; none where the tenant alone decided. */
   lastRecord(): LimitsRecord | undefined {
     return this.byRules ? this.record : undefined
-  }
-
-  private decisiveRule(): string {
-    const decisive = answer[Slot.decisive]!
-    const rule = decisive < 0 ? -1 : answer[Applied.first + decisive * Applied.each]!
-    return rule < 0 ? QUOTA : (this.needs.rules[rule] ?? QUOTA)
   }
 
   /** The ticket of the last call of {@link charge}; 0 if nothing was charged that may come back. */
@@ -334,6 +328,7 @@ export class Gate {
     const { needs } = this
     const method = needs.method ? inquiry.method() : 0
     this.tick()
+    openRecord()
     answer[Slot.limiter] = this.id
     answer[Slot.generation] = needs.generation
     answer[Slot.method] = method

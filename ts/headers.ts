@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Gate } from './gate.ts'
-import { QUOTA, type LimitsRecord } from './limits-record.ts'
+import { QUOTA, type LimitsRecord } from './ledger.ts'
 import { Applied } from './native.ts'
 import type { Decision, HeaderVersion } from './types.ts'
 

@@ -9,7 +9,7 @@ import { TollgateClosedError, TollgateConfigError, TollgateInputError } from './
 import type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 import { ACCEPTED_COST, isCost, type Gate } from './gate.ts'
 import { NOTHING, SaidInquiry, type Inquiry, type Reading } from './inquiry.ts'
-import { QUOTA } from './limits-record.ts'
+import { QUOTA } from './ledger.ts'
 import { Outcome, type NativeCompiledPolicy } from './native.ts'
 import type { PolicySource } from './policy-source.ts'
 import { printed } from './printed.ts'

@@ -50,14 +50,15 @@ export const Slot = {
   ticket: 15,
   /** Which of those that applied decided; -1 for none. */
   decisive: 16,
+  /** Where in the ledger a call leaves the limits that applied: see ledger.ts. */
+  ledger: 17,
 } as const
 
 /** What a call asks for besides a decision. */
 export const Asked = { anonymous: 1, ruleAlone: 2, ticket: 4 } as const
 
-/** Where the limits that applied begin, how many numbers each has, and what those are after the rule's number (-1: none). */
+/** How many numbers there are in the ledger for a limit that applied, and what those are after the rule's number (-1: none). */
 export const Applied = {
-  first: 20,
   each: 8,
   outcome: 1,
   quota: 2,
@@ -175,6 +176,8 @@ export interface NativeGate {
 }
 
 interface NativeChannel {
+  /** Gives decisions another array to leave in what each limit says. */
+  setLedger(ledger: Float64Array): void
   hot(): NativeHot
 }
 
@@ -223,9 +226,7 @@ export function addon(): Addon {
 
 /** Numbers that JavaScript and the addon leave for each other, by {@link Slot}. */
 // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
-export const answer = new Float64Array(
-  new ArrayBuffer((Applied.first + Applied.most * Applied.each) * Float64Array.BYTES_PER_ELEMENT),
-)
+export const answer = new Float64Array(new ArrayBuffer(18 * Float64Array.BYTES_PER_ELEMENT))
 answer[Slot.cost] = 1
 answer[Slot.now] = NaN
 

@@ -2,7 +2,7 @@
 
 import { Buffer } from 'node:buffer'
 import type { ServerResponse } from 'node:http'
-import { QUOTA } from './limits-record.ts'
+import { QUOTA } from './ledger.ts'
 import { Outcome } from './native.ts'
 import type { Decision, Reason } from './types.ts'
 

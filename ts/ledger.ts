@@ -1,24 +1,38 @@
 /**
- * What each limit had to say of a decision, as the addon left it: numbers, which become objects when somebody asks.
+ * What each limit had to say of a decision: numbers in a ledger, which become objects when somebody asks.
  *
- * They are copied out of the answer, because the next decision overwrites it, to the end of a longer array that many decisions
- * share: a number costs a nanosecond so, and an object of ten costs fifty.
+ * The addon writes them to the end of a long array that many decisions share, so nothing is copied, and nothing is made for
+ * each limit. A ledger that is full is left to the decisions that stand in it.
  */
 
-import { answer, Applied, Outcome, Slot } from './native.ts'
+import { Buffer } from 'node:buffer'
+import { answer, Applied, channel, Outcome, Slot } from './native.ts'
 import { reasonOf } from './reason.ts'
 import type { AppliedLimit } from './types.ts'
 
 /** The name of a tenant's own quota, where rules have theirs. */
 export const QUOTA = 'default'
 
-/** Numbers in a shared array, which is held as long as one of its decisions is: room for more than one decision can have. */
-const SHARED = 4_096
+/** Numbers in a ledger. It is held as long as one of its decisions is. */
+const LENGTH = 8_192
+/** What one decision may need. */
+const LONGEST = Applied.most * Applied.each
 
-let shared = new Float64Array(SHARED)
+let ledger = new Float64Array(0)
 let used = 0
 
-/** Where limits stand in a shared array. */
+/** Tells the addon where to leave what the next decision's limits say. */
+export function openRecord(): void {
+  if (used + LONGEST > ledger.length) {
+    // Not filled with zeros: it is written before it is read.
+    ledger = new Float64Array(Buffer.allocUnsafeSlow(LENGTH * Float64Array.BYTES_PER_ELEMENT).buffer)
+    used = 0
+    channel().channel.setLedger(ledger)
+  }
+  answer[Slot.ledger] = used
+}
+
+/** Where the limits of one decision stand. */
 export class LimitsRecord {
   private constructor(
     private readonly numbers: Float64Array,
@@ -30,22 +44,18 @@ export class LimitsRecord {
   ) {}
 
   /** No limit. */
-  static readonly NONE = new LimitsRecord(shared, 0, 0, -1, [])
+  static readonly NONE = new LimitsRecord(ledger, 0, 0, -1, [])
 
-  /** Keeps what lies in the answer now. */
+  /** Keeps what the last decision has left since {@link openRecord}. */
   static kept(rules: readonly string[]): LimitsRecord {
-    const length = answer[Slot.applied]! * Applied.each
-    if (used + length > SHARED) {
-      shared = new Float64Array(SHARED)
-      used = 0
-    }
-    // Named here, because what may change while a loop runs is read anew in each of its turns.
-    const from = answer
-    const to = shared
     const start = used
-    for (let index = 0; index < length; index++) to[start + index] = from[Applied.first + index]!
-    used += length
-    return new LimitsRecord(to, start, used, start + from[Slot.decisive]! * Applied.each, rules)
+    used = start + answer[Slot.applied]! * Applied.each
+    return new LimitsRecord(ledger, start, used, start + answer[Slot.decisive]! * Applied.each, rules)
+  }
+
+  /** The name of the limit that decided. */
+  decisiveRule(): string {
+    return this.decisive < this.start ? QUOTA : this.ruleAt(this.decisive)
   }
 
   /** The limits, the one that decided first. */
