@@ -267,7 +267,8 @@ function holding(namespace: string): URL {
 test('a thread that is terminated holds no slots', async () => {
   await using limiter = await limiterOf({ namespace: 'concurrency-thread' })
   const workers = [1, 2].map(() => new Worker(holding('concurrency-thread')))
-  for (const worker of workers) assert.deepEqual(await once(worker, 'message'), [true])
+  const told = await Promise.all(workers.map((worker) => once(worker, 'message')))
+  assert.deepEqual(told, [[true], [true]])
   assert.equal(limiter.tryConsume('acme', exports).reason, 'concurrency')
   await workers[0]?.terminate()
   assert.equal(free(limiter), 1)

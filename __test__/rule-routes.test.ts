@@ -85,14 +85,16 @@ test('what another limiter admitted, or this one passed over, counts as not char
   await other.close()
 })
 
+function request(path: string, last = ''): string {
+  return `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n${last}\r\n`
+}
+
 test('each request is charged anew on the same connection', async () => {
   const limiter = await limiterOf()
   await using server = await routed(limiter, (app) => {
     app.get('/twice', limiter.middleware({ rule: 'search' }), limiter.middleware({ rule: 'search' }))
     app.get('/once', limiter.middleware({ rule: 'search' }))
   })
-  const request = (path: string, last = ''): string =>
-    `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n${last}\r\n`
   const answers = await server.raw(request('/twice') + request('/once', 'Connection: close\r\n'))
   assert.equal(answers.match(/HTTP\/1\.1 200/g)?.length, 2)
   // Of the two handlers of one route, the second charges the rule alone.
