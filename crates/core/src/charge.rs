@@ -34,7 +34,7 @@ impl Gate {
             Quick::Slow { charged } => (charged, false),
             Quick::Refused { charged } => (charged, true),
         };
-        for applied in ruling.applied.iter().take(charged).filter(|applied| applied.decision.allowed()) {
+        for applied in ruling.applied.iter().take(charged).filter(|applied| applied.is_charged()) {
             self.give_back(applied.charge, now, now);
         }
         if !refused {
@@ -130,8 +130,7 @@ impl Gate {
                 *applied = limit.applied(done.decision, done.key, cost);
             }
             if done.is_err() || refused {
-                for applied in ruling.applied.iter().take(index).filter(|applied| applied.decision.allowed())
-                {
+                for applied in ruling.applied.iter().take(index).filter(|applied| applied.is_charged()) {
                     self.give_back(applied.charge, now, now);
                 }
                 done?;

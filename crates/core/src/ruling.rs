@@ -29,6 +29,13 @@ pub struct Charged {
     pub(crate) rule: Option<Key>,
 }
 
+impl Applied {
+    /// Was its bucket charged, if nothing denied the request? Without a limit there is nothing to charge.
+    pub(crate) fn is_charged(&self) -> bool {
+        self.decision.outcome == Outcome::Ok
+    }
+}
+
 impl Charged {
     /// A part of it.
     #[must_use]
@@ -75,7 +82,10 @@ impl Ruling {
     /// What was charged, if the request was admitted.
     pub fn charges(&self) -> impl Iterator<Item = Charged> {
         let admitted = self.decision().allowed();
-        self.applied.iter().filter(move |applied| admitted && applied.decision.allowed()).map(|a| a.charge)
+        self.applied
+            .iter()
+            .filter(move |applied| admitted && applied.is_charged())
+            .map(|applied| applied.charge)
     }
 
     pub(crate) fn clear(&mut self) {
