@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::bucket::{Bucket, Charge, Word};
 use crate::engine::Relief;
 use crate::migration::{Place, locate};
+use crate::moment::Moment;
 use crate::operation::{Operation, blocked, charged, peeked};
 use crate::policy::keyed::{Generation, Policy, Standing};
 use crate::slot::{Kind, Meta, Slot};
@@ -374,7 +375,8 @@ impl Gate {
             }
             Operation::Give(tokens) => adjusted(&|meter, state| meter.give(state, moment, tokens))?,
             Operation::Return { cost, charged } => {
-                let then = table.moment(charged);
+                // It may have been charged in a table before this one.
+                let then = Moment::past(charged, table.epoch);
                 adjusted(&|meter, state| meter.give_back(state, moment, then, cost))?
             }
             Operation::Take(tokens) => adjusted(&|meter, state| meter.take(state, moment, tokens))?,

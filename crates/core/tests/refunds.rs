@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tollgate_core::{Charged, Engine, Gate, Grant, Nanos, Ruling};
+use tollgate_core::{Algorithm, Charged, Engine, Gate, Grant, Nanos, Ruling, Window};
 
 mod policies;
 
@@ -41,4 +41,19 @@ fn what_was_admitted_without_a_limit_is_not_given_back_to_one() {
     assert!(charged(&mut gate, 10, Nanos::ZERO).is_some());
     give_back(&mut gate, &charges, Nanos::ZERO, Nanos::ZERO);
     assert!(charged(&mut gate, 1, Nanos::ZERO).is_none());
+}
+
+#[test]
+fn what_was_charged_in_a_window_that_is_over_is_not_given_back_to_the_next_by_a_table_made_since() {
+    let window = Window::Span(MINUTE);
+    let fixed = Grant::Tokens { algorithm: Algorithm::FixedWindow, quota: 10, burst: 0, window };
+    let engine = engine(fixed);
+    let mut gate = engine.gate();
+    let seconds = Nanos::from_secs;
+    let charges = charged(&mut gate, 10, seconds(59)).unwrap();
+    assert!(charged(&mut gate, 10, seconds(60)).is_some());
+    engine.sweep(seconds(61));
+    engine.upkeep(seconds(61));
+    give_back(&mut gate, &charges, seconds(59), seconds(62));
+    assert!(charged(&mut gate, 1, seconds(62)).is_none());
 }
