@@ -1,5 +1,6 @@
 //! What was decided on a request: one decision for each limit that applied.
 
+use crate::policy::keyed::Origin;
 use crate::{Decision, Key, Nanos, Outcome};
 
 /// One limit that applied.
@@ -25,8 +26,8 @@ pub struct Charged {
     pub slot: bool,
     /// Does the rule have a cost of its own, whatever the request's turns out to be?
     pub own_cost: bool,
-    /// Of the rule, under any policy; `None` for the subject's own quota.
-    pub(crate) rule: Option<Key>,
+    /// By which rule; `None` for the subject's own quota.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Applied {

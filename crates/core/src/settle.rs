@@ -7,11 +7,12 @@ use crate::limits::Party;
 use crate::migration::{Place, locate};
 use crate::moment::Moment;
 use crate::operation::Operation;
+use crate::policy::keyed::Policy;
 use crate::{Charged, Nanos, Subject};
 
 impl Gate {
-    /// Takes a charge back that was made at a time. Nothing comes of it where the bucket is gone, or full again, or the
-    /// window over.
+    /// Takes a charge back that was made at a time. Nothing comes of it where the bucket is gone, or full again, or counts
+    /// nothing of that charge: its window is over, or a policy had no such rule meanwhile.
     pub fn give_back(&mut self, charge: Charged, charged: Nanos, now: Nanos) {
         loop {
             self.catch_up(now);
@@ -19,10 +20,13 @@ impl Gate {
             let Place::Here(table, index) = locate(&self.table, charge.key, now) else { return };
             let Some(slot) = table.slots.get(index) else { return };
             let Some(meter) = slot.meta().and_then(|meta| table.meter_of(meta)) else { return };
+            if !is_counted(charge, &table.policy) {
+                return;
+            }
             // It may have been charged in a table before this one.
             let (moment, then) = (table.moment(now), Moment::past(charged, table.epoch));
-            let change = |state| meter.give_back(state, moment, then, charge.cost);
-            if slot.bucket().adjust(change).is_some() {
+            let without = |state| meter.give_back(state, moment, then, charge.cost);
+            if slot.bucket().adjust(without).is_some() {
                 return;
             }
         }
@@ -34,19 +38,22 @@ impl Gate {
         loop {
             self.catch_up(now);
             let policy = Arc::clone(self.policy());
+            if !is_counted(charge, &policy) {
+                return;
+            }
             let party = Party::of(subject, name, &self.engine.hasher, &policy);
-            let rule = match charge.rule.map(|under| (policy.rule_under(under), under)) {
-                None => None,
-                Some((Some(rule), under)) => Some((rule, under)),
-                // There is no such rule any more.
-                Some((None, _)) => return,
-            };
+            let rule = charge.origin.and_then(|origin| Some((policy.rule_since(origin)?, origin.rule)));
             let target = Target { key: charge.key, whose: party.whose(rule) };
             if self.slowly(&target, Operation::Take(tokens), now, &policy).is_ok() {
                 return;
             }
         }
     }
+}
+
+/// Can what was charged still be in a bucket, under this policy?
+fn is_counted(charge: Charged, policy: &Policy) -> bool {
+    charge.origin.is_none_or(|origin| policy.rule_since(origin).is_some())
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use tollgate_core::{Algorithm, Charged, Engine, Gate, Grant, Nanos, Ruling, Window};
+use tollgate_core::policy::Compiled;
+use tollgate_core::{Algorithm, Charged, Engine, Gate, Grant, Nanos, Ruling, Subject, Window};
 
 mod policies;
 
-use policies::{MINUTE, bucket, compiled, roomy, spec, start, tenant};
+use policies::{MINUTE, bucket, compiled, parsed, roomy, spec, start, tenant};
 
 /// What a request of acme was charged, if it was admitted.
 fn charged(gate: &mut Gate, cost: u64, now: Nanos) -> Option<Vec<Charged>> {
@@ -56,4 +57,73 @@ fn what_was_charged_in_a_window_that_is_over_is_not_given_back_to_the_next_by_a_
     engine.upkeep(seconds(61));
     give_back(&mut gate, &charges, seconds(59), seconds(62));
     assert!(charged(&mut gate, 1, seconds(62)).is_none());
+}
+
+/// 60 a minute for everybody, and a rule, if there is one.
+fn ruled(rule: Option<&str>) -> Compiled {
+    let default = r#"{ "quota": 60, "windowMs": 60000, "algorithm": "token-bucket" }"#;
+    let rule = rule.map(|rule| format!(r#"{{ "name": "search", {rule} }}"#)).unwrap_or_default();
+    compiled(&parsed(&format!(r#"{{ "default": {default}, "rules": [{rule}] }}"#)), [])
+}
+
+const SLOTS: Option<&str> = Some(r#""concurrency": 1"#);
+const TOKENS: Option<&str> = Some(r#""quota": 10, "windowMs": 60000"#);
+
+fn change(engine: &Engine, rule: Option<&str>) {
+    assert!(engine.replace(ruled(rule), Nanos::ZERO).unwrap());
+}
+
+#[test]
+fn a_slot_of_a_rule_that_was_away_is_not_given_back_to_those_who_hold_one_since() {
+    let engine = start(ruled(SLOTS), roomy());
+    let mut gate = engine.gate();
+    let before = charged(&mut gate, 1, Nanos::ZERO).unwrap();
+    change(&engine, None);
+    change(&engine, SLOTS);
+    let since = charged(&mut gate, 1, Nanos::ZERO).unwrap();
+    give_back(&mut gate, &before, Nanos::ZERO, Nanos::ZERO);
+    assert!(charged(&mut gate, 1, Nanos::ZERO).is_none());
+    give_back(&mut gate, &since, Nanos::ZERO, Nanos::ZERO);
+    assert!(charged(&mut gate, 1, Nanos::ZERO).is_some());
+}
+
+#[test]
+fn a_slot_is_given_back_under_a_policy_that_still_has_the_rule() {
+    let engine = start(ruled(SLOTS), roomy());
+    let mut gate = engine.gate();
+    let held = charged(&mut gate, 1, Nanos::ZERO).unwrap();
+    change(&engine, Some(r#""concurrency": 1, "mode": "shadow""#));
+    change(&engine, Some(r#""concurrency": 2"#));
+    change(&engine, SLOTS);
+    assert!(charged(&mut gate, 1, Nanos::ZERO).is_none());
+    give_back(&mut gate, &held, Nanos::ZERO, Nanos::ZERO);
+    assert!(charged(&mut gate, 1, Nanos::ZERO).is_some());
+}
+
+#[test]
+fn a_slot_is_not_given_back_as_a_token_nor_a_token_as_a_slot() {
+    for (first, second, most) in [(SLOTS, TOKENS, 10), (TOKENS, SLOTS, 1)] {
+        let engine = start(ruled(first), roomy());
+        let mut gate = engine.gate();
+        let before = charged(&mut gate, 1, Nanos::ZERO).unwrap();
+        change(&engine, second);
+        for _ in 0..most {
+            assert!(charged(&mut gate, 1, Nanos::ZERO).is_some());
+        }
+        // What is given back of the tenant's own quota is no matter.
+        give_back(&mut gate, &before, Nanos::ZERO, Nanos::ZERO);
+        assert!(charged(&mut gate, 1, Nanos::ZERO).is_none());
+    }
+}
+
+#[test]
+fn tokens_that_turn_out_more_take_no_slots() {
+    let engine = start(ruled(TOKENS), roomy());
+    let mut gate = engine.gate();
+    let before = charged(&mut gate, 1, Nanos::ZERO).unwrap();
+    change(&engine, SLOTS);
+    for charge in before {
+        gate.debit(charge, Subject::Tenant, b"acme", 7, Nanos::ZERO);
+    }
+    assert!(charged(&mut gate, 1, Nanos::ZERO).is_some());
 }
