@@ -35,7 +35,7 @@ impl Gate {
             let limits = self.limits(&policy, request, &mut ruling);
             let wanted = limits.iter().find(|(limit, _)| limit.rule.map(|ruled| ruled.index) == request.rule);
             let Some((_, target)) = wanted else { return *ruling.decision() };
-            if let Ok(done) = self.slowly(target, operation, now, Some(&policy)) {
+            if let Ok(done) = self.slowly(target, operation, now, &policy) {
                 return done.decision;
             }
         }

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::bucket::{Charge, Word};
-use crate::gate::{Gate, Owner, Stale, Target, Whose};
+use crate::gate::{Gate, Stale, Target};
 use crate::limits::{Limited, Party, each_limit, listed, standing, without_limits};
 use crate::meter::Meter;
 use crate::moment::Moment;
 use crate::operation::{Operation, told};
 use crate::policy::keyed::Policy;
-use crate::ruling::{Applied, Charged, Ruling};
+use crate::ruling::{Applied, Ruling};
 use crate::slot::Slot;
 use crate::table::Table;
-use crate::{KeyHasher, Limit, Nanos, Request, Subject};
+use crate::{KeyHasher, Limit, Nanos, Request};
 
 /// Limits that the quick way takes: a tenant's quota, and rules. Requests with more take the slow way.
 const QUICK: usize = 16;
@@ -34,7 +34,7 @@ impl Gate {
             Quick::Slow { charged } => (charged, false),
             Quick::Refused { charged } => (charged, true),
         };
-        for applied in ruling.applied.iter().take(charged).filter(|applied| applied.decision.allowed()) {
+        for applied in ruling.applied.iter().take(charged).filter(|applied| applied.is_charged()) {
             self.give_back(applied.charge, now, now);
         }
         if !refused {
@@ -47,34 +47,6 @@ impl Gate {
     pub fn examine(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
         while self.examine_under(request, cost, now, ruling).is_err() {}
         ruling.conclude();
-    }
-
-    /// Takes a charge back that was made at a time; the bucket may be gone, or full again.
-    pub fn give_back(&mut self, charge: Charged, charged: Nanos, now: Nanos) {
-        let whose = Whose::Rule { entry: Policy::DEFAULT, owner: Owner::Nobody };
-        let operation = Operation::Return { cost: charge.cost, charged };
-        // Under any policy, so it is not stale; and what is not there is not made by this.
-        let _ = self.slowly(&Target { key: charge.key, whose }, operation, now, None);
-    }
-
-    /// Debits what was charged once more, whether it holds that or not, into a debt of one capacity at most. The subject and
-    /// its name are those of the request.
-    pub fn debit(&mut self, charge: Charged, subject: Subject, name: &[u8], tokens: u64, now: Nanos) {
-        loop {
-            self.catch_up(now);
-            let policy = Arc::clone(self.policy());
-            let party = Party::of(subject, name, &self.engine.hasher, &policy);
-            let rule = match charge.rule.map(|under| (policy.rule_under(under), under)) {
-                None => None,
-                Some((Some(rule), under)) => Some((rule, under)),
-                // There is no such rule any more.
-                Some((None, _)) => return,
-            };
-            let target = Target { key: charge.key, whose: party.whose(rule) };
-            if self.slowly(&target, Operation::Take(tokens), now, Some(&policy)).is_ok() {
-                return;
-            }
-        }
     }
 
     #[cold]
@@ -101,7 +73,7 @@ impl Gate {
         let policy = Arc::clone(self.policy());
         for (limit, target) in self.limits(&policy, request, ruling) {
             let cost = limit.cost(cost);
-            let done = self.slowly(&target, Operation::Peek(cost), now, Some(&policy))?;
+            let done = self.slowly(&target, Operation::Peek(cost), now, &policy)?;
             ruling.applied.push(limit.applied(done.decision, done.key, cost));
         }
         Ok(policy)
@@ -122,7 +94,7 @@ impl Gate {
         let limits = self.limits(policy, request, &mut Ruling::default());
         for (index, (limit, target)) in limits.iter().enumerate() {
             let cost = limit.cost(cost);
-            let done = self.slowly(target, Operation::Consume(cost), now, Some(policy));
+            let done = self.slowly(target, Operation::Consume(cost), now, policy);
             let refused = done.is_ok_and(|done| !limit.is_shadow() && !done.decision.allowed());
             if let Ok(done) = done
                 && let Some(applied) = ruling.applied.get_mut(index)
@@ -130,8 +102,7 @@ impl Gate {
                 *applied = limit.applied(done.decision, done.key, cost);
             }
             if done.is_err() || refused {
-                for applied in ruling.applied.iter().take(index).filter(|applied| applied.decision.allowed())
-                {
+                for applied in ruling.applied.iter().take(index).filter(|applied| applied.is_charged()) {
                     self.give_back(applied.charge, now, now);
                 }
                 done?;

@@ -182,7 +182,7 @@ impl Engine {
     }
 
     fn switch(&self, compiled: Compiled, now: Nanos) -> io::Result<()> {
-        let policy = Arc::new(Policy::new(compiled, self.hasher));
+        let policy = Arc::new(self.policy().succeeded_by(compiled));
         loop {
             self.finish_moves(now);
             let root = self.newest_settled();

@@ -177,18 +177,18 @@ impl Gate {
         known(next, slot, cost, now)
     }
 
-    /// Does something to a bucket, wherever it is; by `policy` or, where it is none of this one's business, by any.
+    /// Does something to a bucket, wherever it is, as long as `policy` is in force.
     #[inline(never)]
     pub(crate) fn slowly(
         &mut self,
         target: &Target<'_>,
         operation: Operation,
         now: Nanos,
-        policy: Option<&Arc<Policy>>,
+        policy: &Arc<Policy>,
     ) -> Result<Done, Stale> {
         let key = target.key;
         let done = |decision| Ok(Done { decision, key });
-        let stale = |table: &Table| policy.is_some_and(|policy| !Arc::ptr_eq(policy, &table.policy));
+        let stale = |table: &Table| !Arc::ptr_eq(policy, &table.policy);
         loop {
             self.catch_up(now);
             let table = match locate(&self.table, key, now) {
@@ -213,7 +213,7 @@ impl Gate {
             let fresh = |cost| meter.map_or(Decision::unlimited(), |meter| peeked(meter, 0, moment, cost));
             match operation {
                 Operation::Peek(cost) => return done(fresh(cost)),
-                Operation::Give(_) | Operation::Return { .. } | Operation::Reset => return done(fresh(0)),
+                Operation::Give(_) | Operation::Reset => return done(fresh(0)),
                 // Without a limit there is nothing to remember; but of a tenant with a row there is one place to say so.
                 Operation::Consume(_) | Operation::Take(_) if meter.is_none() && owner.is_some() => {
                     return done(fresh(0));
@@ -279,29 +279,28 @@ impl Gate {
         target: &Target<'_>,
         operation: Operation,
         now: Nanos,
-        policy: Option<&Arc<Policy>>,
+        policy: &Arc<Policy>,
     ) -> Result<Done, Stale> {
         self.engine.overflowed.fetch_add(1, Ordering::Relaxed);
+        let (entry, limit) = match target.whose {
+            Whose::Rule { entry, .. } => {
+                let rule = policy.entry(entry).and_then(|entry| policy.rule(entry.rule?));
+                (entry, rule.map_or(owner, |(_, keyed)| keyed.key))
+            }
+            Whose::Tenant(name) => match policy.standing(name) {
+                Standing::Named { entry, .. } => (entry, owner),
+                Standing::Unnamed { .. } | Standing::Refused => (Policy::DEFAULT, owner),
+            },
+            Whose::Anonymous => (Policy::DEFAULT, owner),
+        };
+        let key = self.engine.hasher.overflow(owner, limit);
+        let shared = Target { key, whose: Whose::Rule { entry, owner: Owner::Nobody } };
         loop {
             self.catch_up(now);
-            let newest = Arc::clone(self.policy());
-            if policy.is_some_and(|policy| !Arc::ptr_eq(policy, &newest)) {
-                return Err(Stale);
-            }
-            let (entry, limit) = match target.whose {
-                Whose::Rule { entry, .. } => {
-                    let rule = newest.entry(entry).and_then(|entry| newest.rule(entry.rule?));
-                    (entry, rule.map_or(owner, |(_, keyed)| keyed.key))
-                }
-                Whose::Tenant(name) => match newest.standing(name) {
-                    Standing::Named { entry, .. } => (entry, owner),
-                    Standing::Unnamed { .. } | Standing::Refused => (Policy::DEFAULT, owner),
-                },
-                Whose::Anonymous => (Policy::DEFAULT, owner),
-            };
-            let key = self.engine.hasher.overflow(owner, limit);
-            let shared = Target { key, whose: Whose::Rule { entry, owner: Owner::Nobody } };
             let (table, index) = match locate(&self.table, key, now) {
+                Place::Here(table, _) | Place::Absent(table) if !Arc::ptr_eq(policy, &table.policy) => {
+                    return Err(Stale);
+                }
                 Place::Here(table, index) => (table, index),
                 Place::Absent(table) => {
                     match Engine::admit_kept(&table, key, None, Kind::Kept { entry }) {
@@ -314,9 +313,6 @@ impl Gate {
                     }
                 }
             };
-            if !Arc::ptr_eq(&table.policy, &newest) {
-                continue;
-            }
             self.wants_upkeep |= self.engine.relieve_at_cap(&table, now) == Relief::Upkeep;
             if let Some(mut decision) = self.operate(&table, index, &shared, operation, now) {
                 if decision.outcome == Outcome::Quota {
@@ -373,10 +369,6 @@ impl Gate {
                 return Some(told(word.state(), cost));
             }
             Operation::Give(tokens) => adjusted(&|meter, state| meter.give(state, moment, tokens))?,
-            Operation::Return { cost, charged } => {
-                let then = table.moment(charged);
-                adjusted(&|meter, state| meter.give_back(state, moment, then, cost))?
-            }
             Operation::Take(tokens) => adjusted(&|meter, state| meter.take(state, moment, tokens))?,
             Operation::Reset => {
                 self.engine.blocks.lift(key);

@@ -14,7 +14,7 @@
 //!    policy.
 //! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in.
 //! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
-//!    them or none; [`ruling`]: what was decided.
+//!    them or none; [`ruling`]: what was decided; `settle`: what is given back of it.
 
 mod adjust;
 mod blocks;
@@ -40,6 +40,7 @@ pub mod policy;
 mod progress;
 pub mod request;
 pub mod ruling;
+mod settle;
 pub mod sliding_window;
 mod slot;
 mod sync;

@@ -48,7 +48,7 @@ impl Limited<'_> {
             cost,
             slot: self.rule.is_some_and(|ruled| ruled.keyed.slots),
             own_cost: self.rule.is_some_and(|ruled| ruled.rule.cost.is_some()),
-            rule: self.rule.map(|ruled| ruled.keyed.key),
+            origin: self.rule.map(|ruled| ruled.keyed.origin()),
         };
         Applied { rule: self.rule.map(|ruled| ruled.index), shadow: self.is_shadow(), decision, charge }
     }

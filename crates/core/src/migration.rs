@@ -155,7 +155,7 @@ impl Table {
             return Some(entry);
         }
         let (_, keyed) = self.policy.rule(self.policy.entry(entry)?.rule?)?;
-        next.policy.rule_under(keyed.key).map(|rule| rule.entry)
+        next.policy.rule_under(keyed.key).map(|(rule, _)| rule.entry)
     }
 
     /// What is known of a key; its owner is written now if it was not there. `None`: the table takes no more keys.

@@ -20,6 +20,12 @@ impl Moment {
         Self { since: now.since(epoch.monotonic) + Nanos::new(1), epoch: epoch.wall }
     }
 
+    /// The same for an instant that may lie before `epoch`: then in a count that begins with it.
+    pub(crate) fn past(then: Nanos, epoch: Epoch) -> Self {
+        let before = epoch.monotonic.since(then);
+        Self::new(then, Epoch { monotonic: epoch.monotonic.since(before), wall: epoch.wall.since(before) })
+    }
+
     /// Nanoseconds since the Unix epoch. Instants that no table lives to see count as the last that one does.
     #[inline]
     pub(crate) fn wall(&self) -> Nanos {

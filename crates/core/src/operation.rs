@@ -10,13 +10,7 @@ use crate::{Decision, Nanos, Outcome};
 pub(crate) enum Operation {
     Consume(u64),
     Peek(u64),
-    /// A gift.
     Give(u64),
-    /// A charge taken back, which was made at that time.
-    Return {
-        cost: u64,
-        charged: Nanos,
-    },
     Take(u64),
     Block(Nanos),
     Reset,

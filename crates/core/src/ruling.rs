@@ -1,5 +1,6 @@
 //! What was decided on a request: one decision for each limit that applied.
 
+use crate::policy::keyed::Origin;
 use crate::{Decision, Key, Nanos, Outcome};
 
 /// One limit that applied.
@@ -25,8 +26,15 @@ pub struct Charged {
     pub slot: bool,
     /// Does the rule have a cost of its own, whatever the request's turns out to be?
     pub own_cost: bool,
-    /// Of the rule, under any policy; `None` for the subject's own quota.
-    pub(crate) rule: Option<Key>,
+    /// By which rule; `None` for the subject's own quota.
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Applied {
+    /// Was its bucket charged, if nothing denied the request? Without a limit there is nothing to charge.
+    pub(crate) fn is_charged(&self) -> bool {
+        self.decision.outcome == Outcome::Ok
+    }
 }
 
 impl Charged {
@@ -75,7 +83,10 @@ impl Ruling {
     /// What was charged, if the request was admitted.
     pub fn charges(&self) -> impl Iterator<Item = Charged> {
         let admitted = self.decision().allowed();
-        self.applied.iter().filter(move |applied| admitted && applied.decision.allowed()).map(|a| a.charge)
+        self.applied
+            .iter()
+            .filter(move |applied| admitted && applied.is_charged())
+            .map(|applied| applied.charge)
     }
 
     pub(crate) fn clear(&mut self) {

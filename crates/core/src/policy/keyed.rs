@@ -40,6 +40,21 @@ pub(crate) struct KeyedRule {
     pub(crate) key: Key,
     /// Does it count requests in flight?
     pub(crate) slots: bool,
+    /// Since which policy its buckets have been carried over: what was charged before is in none of them.
+    pub(crate) since: Generation,
+}
+
+impl KeyedRule {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { rule: self.key, since: self.since }
+    }
+}
+
+/// The rule that a bucket was charged by, under whatever policy comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) rule: Key,
+    since: Generation,
 }
 
 /// A policy, ready to decide by.
@@ -61,17 +76,29 @@ impl Policy {
     /// A compiled policy, to be decided by under a secret.
     #[must_use]
     pub fn new(compiled: Compiled, hasher: KeyHasher) -> Self {
-        let image = &compiled.image;
+        let (image, generation) = (&compiled.image, Generation::next());
         let keyed = |rule: &Rule| KeyedRule {
             key: hasher.rule(&rule.name, &parts(image, rule)),
-            slots: image
-                .entry(rule.entry)
-                .and_then(|entry| entry.limit.meter())
-                .is_some_and(Meter::counts_requests_in_flight),
+            slots: meter(image, rule).is_some_and(Meter::counts_requests_in_flight),
+            since: generation,
         };
         let rules = image.rules().iter().map(keyed).collect();
         let plain = image.rules().is_empty() && !image.needs().address;
-        Self { rules, plain, generation: Generation::next(), hasher, compiled }
+        Self { compiled, generation, hasher, rules, plain }
+    }
+
+    /// The policy that comes after this one.
+    pub(crate) fn succeeded_by(&self, compiled: Compiled) -> Self {
+        let mut next = Self::new(compiled, self.hasher);
+        for (rule, keyed) in next.compiled.image.rules().iter().zip(&mut next.rules) {
+            let Some((before, keyed_before)) = self.rule_under(keyed.key) else { continue };
+            let counts = meter(self.image(), before).is_some() && meter(&next.compiled.image, rule).is_some();
+            // Between slots and tokens, or where nothing is counted, nothing is carried over.
+            if counts && keyed.slots == keyed_before.slots {
+                keyed.since = keyed_before.since;
+            }
+        }
+        next
     }
 
     /// What it was compiled to, and from.
@@ -120,9 +147,14 @@ impl Policy {
     }
 
     /// The rule that has this key: of this name, and kept per the same.
-    pub(crate) fn rule_under(&self, key: Key) -> Option<&Rule> {
-        let index = self.rules.iter().position(|candidate| candidate.key == key)?;
-        self.image().rules().get(index)
+    pub(crate) fn rule_under(&self, key: Key) -> Option<(&Rule, &KeyedRule)> {
+        self.image().rules().iter().zip(&self.rules).find(|(_, keyed)| keyed.key == key)
+    }
+
+    /// The rule whose bucket was charged, if it has been carried over from policy to policy since.
+    pub(crate) fn rule_since(&self, origin: Origin) -> Option<&Rule> {
+        let (rule, keyed) = self.rule_under(origin.rule)?;
+        (keyed.since == origin.since).then_some(rule)
     }
 
     pub(crate) fn standing(&self, name: &[u8]) -> Standing {
@@ -157,6 +189,10 @@ impl Policy {
     pub(crate) fn pool(&self, subject: Subject) -> Key {
         self.hasher.pool(subject)
     }
+}
+
+fn meter<'a>(image: &'a Image, rule: &Rule) -> Option<&'a Meter> {
+    image.entry(rule.entry)?.limit.meter()
 }
 
 /// What a rule's buckets are kept per, in bytes. A rule that is kept per something else is another rule.
