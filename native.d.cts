@@ -32,8 +32,10 @@ export declare class Gate {
   /** Its number among the limiters of its environment. */
   get id(): number
   needs(): GateNeeds
-  /** The number of a rule; -1 for a name that none has. */
+  /** The number of a rule, in the policy that [`Gate::needs`] speaks of; -1 for a name that none has. */
   ruleNamed(name: string): number
+  /** The names of the tiers of the policy in force, in the order in which tenants' rows number them. */
+  tiers(): Array<string>
   examine(request: Said): number
   reward(request: Said, amount: number): number
   penalize(request: Said, amount: number): number
@@ -45,6 +47,10 @@ export declare class Gate {
   cancel(ticket: number): boolean
   /** It cost so much, whatever was charged; `false` if the ticket was handed in before, or has expired. */
   settleAt(ticket: number, actual: number): boolean
+  /** The response has ended: slots come back, and costs wait to be ended or cancelled. */
+  release(ticket: number): void
+  /** Ends some of the tickets that have expired; gives whether there are tickets left that will. */
+  dropExpired(): boolean
   /** Lets a ticket expire after a time: then what was charged stays charged. */
   expire(ticket: number, afterMs: number): void
   /** In words: what the policy makes of a request, and why. */
@@ -90,6 +96,8 @@ export interface GateNeeds {
   keys: Array<string>
   /** Names of rules, by number. */
   rules: Array<string>
+  /** Is a rule kept per tenant, and nothing more? By number. */
+  perTenant: Array<boolean>
 }
 
 /** What the engine holds at the moment. */

@@ -13,6 +13,8 @@ pub const INVALID_COST: i32 = -2;
 pub const CLOSED: i32 = -3;
 /// The policy is not the one that JavaScript has read: it looks again at what a decision needs of a request.
 pub const STALE: i32 = -4;
+/// A limit on concurrency has no tokens to give or take.
+pub const NO_TOKENS: i32 = -5;
 
 /// 2^53 - 1: the largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -122,7 +124,8 @@ impl Answer {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     fn ledger(&mut self) -> &mut [f64] {
         let at = self.read(17) as usize;
-        // SAFETY: as the answer's numbers: made by ts/ledger.ts over a buffer of its own, and handed to nobody who writes.
+        // SAFETY: as the answer's numbers: made by ts/ledger.ts over a buffer of its own. JavaScript reads what earlier calls have
+        // left, and writes nothing; this slice begins where they end, and no JavaScript runs while it lives.
         #[expect(unsafe_code, reason = "a typed array's memory is JavaScript's")]
         let ledger = unsafe { self.ledger.as_mut() };
         ledger.get_mut(at..).unwrap_or_default()

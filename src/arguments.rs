@@ -37,7 +37,8 @@ impl Arguments {
             let bytes = text.as_deref().map(str::as_bytes);
             match place {
                 0 => self.set_name(bytes),
-                1 => self.set_target(bytes),
+                // As the hot call reads it.
+                1 => self.set_target(units.map(String::from_utf16_lossy).as_deref().map(str::as_bytes)),
                 2 => self.set_address(bytes),
                 _ => self.add_value(bytes),
             }

@@ -24,6 +24,8 @@ pub struct Sessions {
     pub answer: Answer,
     /// Of the call that is being made.
     pub arguments: Arguments,
+    /// Room to read a long target into.
+    pub target: Vec<u8>,
     /// By number. A number is never given again, so what calls a closed limiter reaches no other.
     limiters: Vec<Session>,
 }
@@ -89,6 +91,7 @@ impl Channel {
             sessions: Rc::new(RefCell::new(Sessions {
                 answer,
                 arguments: Arguments::default(),
+                target: Vec::new(),
                 limiters: Vec::new(),
             })),
         })

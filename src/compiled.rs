@@ -12,13 +12,15 @@ use crate::error::{Result, config};
 
 #[napi]
 pub struct PolicyDraft {
-    /// The policy, and the same for nobody in particular.
-    drafts: Option<(Draft, Draft)>,
+    draft: Option<Draft>,
+    /// What it is a draft of, without tenants.
+    spec: Spec,
+    level: OptimizationLevel,
 }
 
-fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<(Draft, Draft), Vec<Fault>> {
+fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<(Draft, Spec), Vec<Fault>> {
     let spec = Spec::parse(spec_json.as_bytes()).map_err(|fault| vec![fault])?;
-    Ok((Draft::new(&spec, level)?, Draft::new(&spec, level)?))
+    Ok((Draft::new(&spec, level)?, spec))
 }
 
 fn listed(faults: &[Fault]) -> Result<String> {
@@ -47,7 +49,7 @@ impl PolicyDraft {
             config(format!("optimizationLevel: {optimization_level}; accepted is 0, 1 or 2"))
         })?;
         match drafted(&spec_json, level) {
-            Ok(drafts) => Ok(Self { drafts: Some(drafts) }),
+            Ok((draft, spec)) => Ok(Self { draft: Some(draft), spec, level }),
             Err(faults) => Err(config(listed(&faults)?)),
         }
     }
@@ -62,7 +64,7 @@ impl PolicyDraft {
         windows_ms: Float64Array,
         kinds: Float64Array,
     ) -> Result<()> {
-        let (draft, _) = self.drafts.as_mut().ok_or_else(in_use)?;
+        let draft = self.draft.as_mut().ok_or_else(in_use)?;
         let rows = Columns::new(&quotas, &bursts, &windows_ms, &kinds).rows(names)?;
         rows.iter().try_for_each(|(name, declared)| draft.tenant(name, *declared).map_err(config))
     }
@@ -70,7 +72,8 @@ impl PolicyDraft {
     /// Compiles it on libuv's pool; a draft is compiled once.
     #[napi(catch_unwind, ts_return_type = "Promise<CompiledPolicy>")]
     pub fn compile(&mut self) -> Result<AsyncTask<Compile>> {
-        Ok(AsyncTask::new(Compile { drafts: Some(self.drafts.take().ok_or_else(in_use)?) }))
+        let draft = self.draft.take().ok_or_else(in_use)?;
+        Ok(AsyncTask::new(Compile { draft: Some(draft), spec: self.spec.clone(), level: self.level }))
     }
 }
 
@@ -80,7 +83,9 @@ fn in_use() -> crate::error::Error {
 
 /// One [`Draft::compile`].
 pub struct Compile {
-    drafts: Option<(Draft, Draft)>,
+    draft: Option<Draft>,
+    spec: Spec,
+    level: OptimizationLevel,
 }
 
 impl Task for Compile {
@@ -88,9 +93,14 @@ impl Task for Compile {
     type JsValue = CompiledPolicy;
 
     fn compute(&mut self) -> napi::Result<(Compiled, String)> {
-        let (draft, bare) = self.drafts.take().ok_or_else(|| napi::Error::from_reason("compiled already"))?;
+        let draft = self.draft.take().ok_or_else(|| napi::Error::from_reason("compiled already"))?;
+        let compile = || {
+            // It has no faults: there is a draft of it.
+            let bare = Draft::new(&self.spec, self.level).map(Draft::compile);
+            let without_tenants = bare.ok().transpose()?.map(|bare| bare.image.hash().to_owned());
+            Ok((draft.compile()?, without_tenants.unwrap_or_default()))
+        };
         // A panic must not cross into libuv.
-        let compile = || Ok((draft.compile()?, bare.compile()?.image.hash().to_owned()));
         catch_unwind(AssertUnwindSafe(compile))
             .map_err(|_panic| napi::Error::from_reason("the compiler panicked; please report this"))?
             .map_err(|error: CompileError| match error {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
 use napi_derive::napi;
+use tollgate_core::adjust::NotDone;
+use tollgate_core::policy::Part;
 use tollgate_core::{Capacity, Decision, Engine, Nanos, Request};
 
 use crate::amend::{Amend, Replace};
@@ -14,7 +16,7 @@ use crate::answer::{CLOSED, INVALID_COST, tokens};
 use crate::channel::{Channel, Sessions};
 use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
-use crate::error::{Result, closed, config};
+use crate::error::{self, closed, config};
 use crate::namespace;
 use crate::tickets::Settlement;
 
@@ -51,6 +53,8 @@ pub struct GateNeeds {
     pub keys: Vec<String>,
     /// Names of rules, by number.
     pub rules: Vec<String>,
+    /// Is a rule kept per tenant, and nothing more? By number.
+    pub per_tenant: Vec<bool>,
 }
 
 #[napi]
@@ -72,7 +76,7 @@ impl Gate {
         max_keys: u32,
         key_share: f64,
         refreshes: bool,
-    ) -> Result<Self> {
+    ) -> error::Result<Self> {
         if !(key_share > 0.0 && key_share <= 1.0) {
             return Err(config(format!("keyShare: {key_share}; accepted is above 0, at most 1")));
         }
@@ -92,7 +96,7 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    pub fn needs(&self) -> Result<GateNeeds> {
+    pub fn needs(&self) -> error::Result<GateNeeds> {
         let mut sessions = self.sessions.borrow_mut();
         let now = sessions.answer.now();
         let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
@@ -109,13 +113,23 @@ impl Gate {
             user: needs.user,
             keys: image.key_names().iter().map(ToString::to_string).collect(),
             rules: image.rules().iter().map(|rule| rule.name.to_string()).collect(),
+            per_tenant: image.rules().iter().map(|rule| *rule.per == [Part::Tenant]).collect(),
         })
     }
 
-    /// The number of a rule; -1 for a name that none has.
+    /// The number of a rule, in the policy that [`Gate::needs`] speaks of; -1 for a name that none has.
     #[napi(catch_unwind)]
-    pub fn rule_named(&self, name: String) -> Result<f64> {
-        Ok(self.engine()?.policy().image().rule_named(&name).map_or(-1.0, f64::from))
+    pub fn rule_named(&self, name: String) -> error::Result<f64> {
+        let mut sessions = self.sessions.borrow_mut();
+        let gate = sessions.get(self.id).and_then(|(session, _)| session.gate()).ok_or_else(closed)?;
+        Ok(gate.policy().image().rule_named(&name).map_or(-1.0, f64::from))
+    }
+
+    /// The names of the tiers of the policy in force, in the order in which tenants' rows number them.
+    #[napi(catch_unwind)]
+    pub fn tiers(&self) -> error::Result<Vec<String>> {
+        let policy = self.engine()?.policy();
+        Ok(policy.image().tiers().iter().map(|tier| tier.name.to_string()).collect())
     }
 
     #[napi(catch_unwind)]
@@ -164,9 +178,28 @@ impl Gate {
 
     /// It cost so much, whatever was charged; `false` if the ticket was handed in before, or has expired.
     #[napi(catch_unwind)]
-    pub fn settle_at(&self, env: Env, ticket: f64, actual: f64) -> Result<bool> {
+    pub fn settle_at(&self, env: Env, ticket: f64, actual: f64) -> error::Result<bool> {
         let actual = tokens(actual).ok_or_else(|| config(format!("actual: {actual}")))?;
         Ok(self.settle(env, ticket, &Settlement::Actual(actual)))
+    }
+
+    /// The response has ended: slots come back, and costs wait to be ended or cancelled.
+    #[napi(catch_unwind)]
+    pub fn release(&self, env: Env, ticket: f64) {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        if let (Some(ticket), Some((session, answer))) = (tokens(ticket), sessions.get(self.id)) {
+            session.release(ticket, now);
+            session.keep_up(env.raw(), answer);
+        }
+    }
+
+    /// Ends some of the tickets that have expired; gives whether there are tickets left that will.
+    #[napi(catch_unwind)]
+    pub fn drop_expired(&self) -> bool {
+        let mut sessions = self.sessions.borrow_mut();
+        let now = sessions.answer.now();
+        sessions.get(self.id).is_some_and(|(session, _)| session.drop_expired(now))
     }
 
     /// Lets a ticket expire after a time: then what was charged stays charged.
@@ -205,7 +238,7 @@ impl Gate {
         windows_ms: Float64Array,
         kinds: Float64Array,
         removed: Vec<String>,
-    ) -> Result<AsyncTask<Amend>> {
+    ) -> error::Result<AsyncTask<Amend>> {
         let columns = Columns::new(&quotas, &bursts, &windows_ms, &kinds);
         let rows = columns.rows(names)?;
         let now = self.sessions.borrow().answer.now();
@@ -214,13 +247,13 @@ impl Gate {
 
     /// Replaces the policy; resolves, once it is in force, to whether it is another one.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
-    pub fn replace(&self, policy: &CompiledPolicy) -> Result<AsyncTask<Replace>> {
+    pub fn replace(&self, policy: &CompiledPolicy) -> error::Result<AsyncTask<Replace>> {
         let now = self.sessions.borrow().answer.now();
         Ok(AsyncTask::new(Replace { engine: self.engine()?, policy: Some(policy.compiled()), now }))
     }
 
     #[napi(catch_unwind)]
-    pub fn stats(&self) -> Result<GateStats> {
+    pub fn stats(&self) -> error::Result<GateStats> {
         let engine = self.engine()?;
         let (stats, policy) = (engine.stats(), engine.policy());
         let (image, report) = (policy.image(), &policy.compiled().report);
@@ -241,7 +274,7 @@ impl Gate {
 
     /// Sweeps the table, in the background: buckets that are full again are dropped.
     #[napi(catch_unwind)]
-    pub fn sweep(&self, env: Env) -> Result<()> {
+    pub fn sweep(&self, env: Env) -> error::Result<()> {
         self.engine()?.ask_for_renewal();
         if let Some((session, answer)) = self.sessions.borrow_mut().get(self.id) {
             session.start_upkeep(env.raw(), answer);
@@ -250,15 +283,15 @@ impl Gate {
     }
 
     #[napi(catch_unwind)]
-    pub fn close(&self) {
+    pub fn close(&self, env: Env) {
         let mut sessions = self.sessions.borrow_mut();
         let now = sessions.answer.now();
         if let Some((session, _)) = sessions.get(self.id) {
-            session.close(now);
+            session.close(Some(env.raw()), now);
         }
     }
 
-    fn engine(&self) -> Result<Arc<Engine>> {
+    fn engine(&self) -> error::Result<Arc<Engine>> {
         let mut sessions = self.sessions.borrow_mut();
         let gate = sessions.get(self.id).and_then(|(session, _)| session.gate());
         gate.map(|gate| Arc::clone(gate.engine())).ok_or_else(closed)
@@ -268,7 +301,7 @@ impl Gate {
         &self,
         env: Env,
         request: &Said,
-        adjust: impl FnOnce(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Decision,
+        adjust: impl FnOnce(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
     ) -> i32 {
         self.with_arguments(env, request, |sessions, id| {
             let (session, answer, arguments) = sessions.session(id)?;
@@ -311,7 +344,7 @@ impl Drop for Gate {
         if let Ok(mut sessions) = self.sessions.try_borrow_mut()
             && let Some((session, _)) = sessions.get(self.id)
         {
-            session.close(crate::clock::now());
+            session.close(None, crate::clock::now());
         }
     }
 }

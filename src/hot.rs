@@ -132,7 +132,8 @@ unsafe fn call_by_rules<const MOST: usize>(
     };
     guarded(env, || {
         let Some(Ok(mut sessions)) = sessions.map(RefCell::try_borrow_mut) else { return false };
-        let read = &mut sessions.arguments;
+        let sessions = &mut *sessions;
+        let (read, long) = (&mut sessions.arguments, &mut sessions.target);
         read.clear();
         let given = arguments.get(..count.min(MOST)).unwrap_or_default();
         for (place, &argument) in given.iter().enumerate() {
@@ -140,7 +141,7 @@ unsafe fn call_by_rules<const MOST: usize>(
             unsafe {
                 match place {
                     0 => text(env, argument, |name| read.set_name(name)),
-                    1 => target(env, argument, |target| read.set_target(target)),
+                    1 => target(env, argument, long, |target| read.set_target(target)),
                     2 => text(env, argument, |text| read.set_address(text)),
                     _ => text(env, argument, |value| read.add_value(value)),
                 }
@@ -173,7 +174,13 @@ unsafe fn text(env: sys::napi_env, argument: sys::napi_value, mut read: impl FnM
 /// Reads a target as UTF-8, or as much of it as shows that it is too long; `None` for what is no string.
 ///
 /// SAFETY: as [`text`].
-unsafe fn target(env: sys::napi_env, argument: sys::napi_value, read: impl FnOnce(Option<&[u8]>)) {
+#[inline]
+unsafe fn target(
+    env: sys::napi_env,
+    argument: sys::napi_value,
+    long: &mut Vec<u8>,
+    read: impl FnOnce(Option<&[u8]>),
+) {
     const SHORT: usize = 256;
     let mut short = [MaybeUninit::<u8>::uninit(); SHORT];
     let mut length = 0;
@@ -190,13 +197,13 @@ unsafe fn target(env: sys::napi_env, argument: sys::napi_value, read: impl FnOnc
     if bytes.len() < SHORT - 4 {
         return read(Some(bytes));
     }
-    let mut long = vec![0_u8; LONGEST_PATH + 8];
-    // SAFETY: as above.
-    unsafe {
+    long.resize(LONGEST_PATH + 8, 0);
+    // SAFETY: `env` and `argument` are this call's; Node-API is told the size of the buffer, and writes no more.
+    let status = unsafe {
         let buffer = long.as_mut_ptr().cast();
-        sys::napi_get_value_string_utf8(env, argument, buffer, long.len(), &raw mut length);
-    }
-    read(long.get(..length));
+        sys::napi_get_value_string_utf8(env, argument, buffer, long.len(), &raw mut length)
+    };
+    read(long.get(..length).filter(|_| status == sys::Status::napi_ok));
 }
 
 /// SAFETY: `env` and `info` are those of a call of a function that [`register`] made.

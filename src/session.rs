@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
-use napi::{Env, sys};
+use napi::{Env, Task, sys};
+use tollgate_core::adjust::NotDone;
 use tollgate_core::path::Method;
 use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Request, Ruling, Scope, Subject};
 
-use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, STALE};
+use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, NO_TOKENS, STALE};
 use crate::arguments::Arguments;
 use crate::clock;
 use crate::tickets::{Settlement, Tickets};
@@ -17,6 +18,12 @@ use crate::upkeep::Upkeep;
 /// The longest name, in bytes of UTF-8.
 pub const LONGEST_NAME: usize = tollgate_core::policy::LONGEST_NAME;
 
+/// When a request is to be tried again for which there was no ticket.
+const TRY_AGAIN: Nanos = Nanos::from_secs(1);
+
+/// A limiter that is closed ends so many tickets by itself: some tens of microseconds' worth.
+const ENDED_AT_ONCE: usize = 100;
+
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
     gate: Option<Gate>,
@@ -24,13 +31,15 @@ pub struct Session {
     tickets: Tickets,
     /// Does JavaScript give the time? Then that is the wall clock too.
     given_clock: bool,
+    /// The time of the last decision by rules.
+    last_seen: Nanos,
     upkeep: Arc<AtomicBool>,
 }
 
 impl Session {
     pub fn new(gate: Gate, given_clock: bool) -> Self {
         let (ruling, tickets, upkeep) = (Ruling::default(), Tickets::default(), Arc::default());
-        Self { gate: Some(gate), ruling, tickets, given_clock, upkeep }
+        Self { gate: Some(gate), ruling, tickets, given_clock, last_seen: Nanos::ZERO, upkeep }
     }
 
     pub fn gate(&self) -> Option<&Gate> {
@@ -41,10 +50,16 @@ impl Session {
         self.gate.as_mut()
     }
 
-    /// Who is gone holds no slots.
-    pub fn close(&mut self, now: Nanos) {
-        if let Some(mut gate) = self.gate.take() {
-            self.tickets.end_all(&mut gate, now);
+    /// Who is gone holds no slots. Many are given back on libuv's pool, where there still is an environment for that.
+    pub fn close(&mut self, env: Option<sys::napi_env>, now: Nanos) {
+        let Some(mut gate) = self.gate.take() else { return };
+        let tickets = std::mem::take(&mut self.tickets);
+        match env {
+            Some(env) if tickets.len() > ENDED_AT_ONCE => {
+                // It cannot be queued while the environment ends; then its threads' slots go with the process.
+                let _ = Env::from_raw(env).spawn(Ending { gate, tickets, now });
+            }
+            _ => tickets.end_all(&mut gate, now),
         }
     }
 
@@ -58,8 +73,9 @@ impl Session {
         let now = answer.now();
         match gate.consume_plainly(subject, name, cost, now) {
             Some(decision) => answer.leave(&decision),
-            None if gate.newest_is_plain(now) => answer.leave(&gate.consume(subject, name, cost, now)),
-            None => STALE,
+            None => gate
+                .consume_plainly_anyhow(subject, name, cost, now)
+                .map_or(STALE, |decision| answer.leave(&decision)),
         }
     }
 
@@ -68,18 +84,25 @@ impl Session {
         let Some(cost) = answer.cost() else { return INVALID_COST };
         self.with_request(answer, arguments, |session, answer, request, now| {
             let Some(gate) = &mut session.gate else { return CLOSED };
-            let asked = answer.asked();
-            session.tickets.drop_expired(gate, now);
-            if session.tickets.is_full() {
-                return answer.leave(&Decision::never(Outcome::Overflow));
+            if !gate.decide(request, cost, now, &mut session.ruling) {
+                return STALE;
             }
-            gate.decide(request, cost, now, &mut session.ruling);
+            let asked = answer.asked();
             let wanted = |charge: &Charged| charge.slot || asked.ticket();
             let charges: Box<[Charged]> = session.ruling.charges().filter(wanted).collect();
             let ticket = if charges.is_empty() {
                 0.0
+            } else if let Some(ticket) = session.tickets.issue(request.subject, request.name, charges, now) {
+                ticket as f64
             } else {
-                session.tickets.issue(request.subject, request.name, charges, now) as f64
+                // Nobody could hand them in: so nothing is charged.
+                for charge in session.ruling.charges() {
+                    gate.give_back(charge, now, now);
+                }
+                session
+                    .ruling
+                    .refuse(Decision { retry: Some(TRY_AGAIN), ..Decision::never(Outcome::Overflow) });
+                0.0
             };
             answer.leave_ruling(&session.ruling, ticket)
         })
@@ -90,7 +113,9 @@ impl Session {
         let Some(cost) = answer.cost() else { return INVALID_COST };
         self.with_request(answer, arguments, |session, answer, request, now| {
             let Some(gate) = &mut session.gate else { return CLOSED };
-            gate.examine(request, cost, now, &mut session.ruling);
+            if !gate.examine(request, cost, now, &mut session.ruling) {
+                return STALE;
+            }
             answer.leave_ruling(&session.ruling, 0.0)
         })
     }
@@ -100,11 +125,15 @@ impl Session {
         &mut self,
         answer: &mut Answer,
         arguments: &Arguments,
-        adjust: impl FnOnce(&mut Gate, &Request<'_>, Nanos) -> Decision,
+        adjust: impl FnOnce(&mut Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
     ) -> i32 {
         self.with_request(answer, arguments, |session, answer, request, now| {
             let Some(gate) = &mut session.gate else { return CLOSED };
-            answer.leave(&adjust(gate, request, now))
+            match adjust(gate, request, now) {
+                Ok(decision) => answer.leave(&decision),
+                Err(NotDone::OtherPolicy) => STALE,
+                Err(NotDone::NoTokens) => NO_TOKENS,
+            }
         })
     }
 
@@ -144,9 +173,12 @@ impl Session {
         let Some(gate) = &mut self.gate else { return CLOSED };
         let Some(name) = acceptable(arguments.name()) else { return INVALID_TENANT };
         let (asked, now) = (answer.asked(), answer.now());
-        if gate.generation(now).get() != answer.generation() {
+        let generation = gate.generation(now);
+        if generation.get() != answer.generation() {
             return STALE;
         }
+        self.last_seen = now;
+        self.tickets.drop_expired(gate, now);
         let mut values = ArrayVec::new();
         arguments.values(&mut values);
         let request = Request {
@@ -158,6 +190,7 @@ impl Session {
             values: &values,
             rule: answer.rule(),
             scope: if asked.rule_alone() { Scope::RuleAlone } else { Scope::Everything },
+            generation: Some(generation),
         };
         decide(self, answer, &request, now)
     }
@@ -168,8 +201,23 @@ impl Session {
         self.tickets.settle(gate, ticket, settlement, now)
     }
 
+    /// Slots come back; what was charged waits to be ended or cancelled.
+    pub fn release(&mut self, ticket: u64, now: Nanos) {
+        if let Some(gate) = &mut self.gate {
+            self.tickets.release(gate, ticket, now);
+        }
+    }
+
     pub fn expire(&mut self, ticket: u64, at: Nanos) {
         self.tickets.expire(ticket, at);
+    }
+
+    /// Ends some of the tickets that have expired; gives whether there are tickets left that will.
+    pub fn drop_expired(&mut self, now: Nanos) -> bool {
+        if let Some(gate) = &mut self.gate {
+            self.tickets.drop_expired(gate, now);
+        }
+        self.tickets.are_expiring()
     }
 
     /// Starts [`Upkeep`] on libuv's pool if decisions have left something for it, and none is running.
@@ -200,7 +248,33 @@ impl Session {
 /// An environment that ends without closing its limiters holds no slots either.
 impl Drop for Session {
     fn drop(&mut self) {
-        self.close(clock::now());
+        // With a clock of its own, the time that it gave last: no other means anything to its buckets.
+        self.close(None, if self.given_clock { self.last_seen } else { clock::now() });
+    }
+}
+
+/// The rest of a limiter that was closed while many of its tickets were open.
+struct Ending {
+    gate: Gate,
+    tickets: Tickets,
+    now: Nanos,
+}
+
+impl Task for Ending {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> napi::Result<()> {
+        let tickets = std::mem::take(&mut self.tickets);
+        // A panic must not cross into libuv.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            tickets.end_all(&mut self.gate, self.now);
+        }));
+        Ok(())
+    }
+
+    fn resolve(&mut self, _env: Env, (): ()) -> napi::Result<()> {
+        Ok(())
     }
 }
 

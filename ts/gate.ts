@@ -57,6 +57,7 @@ const UNREAD: NativeNeeds = {
   user: false,
   keys: [],
   rules: [],
+  perTenant: [],
 }
 
 export class Gate {
@@ -231,6 +232,12 @@ export class Gate {
     return this.native.settleAt(ticket, actual)
   }
 
+  /** Ends some of the tickets that have expired; gives whether there are tickets left that will. */
+  dropExpired(): boolean {
+    this.tick()
+    return this.native.dropExpired()
+  }
+
   /** Lets a ticket end by itself. */
   expire(ticket: number, afterMs: number): void {
     this.tick()
@@ -254,6 +261,11 @@ export class Gate {
         return new TollgateInputError(
           'TOLLGATE_INVALID_COST',
           `cost: given ${printed(cost)}; accepted: ${ACCEPTED_COST}`,
+        )
+      case Outcome.noTokens:
+        return new TollgateInputError(
+          'TOLLGATE_INVALID_COST',
+          'rule: given a limit on concurrency; accepted: a rule with a quota, because slots belong to requests',
         )
       default:
         return new TollgateClosedError()

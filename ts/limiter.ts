@@ -8,6 +8,7 @@ import { ACCEPTED_BLOCK, ACCEPTED_WINDOW, milliseconds } from './duration.ts'
 import { TollgateClosedError, TollgateConfigError, TollgateInputError } from './errors.ts'
 import type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 import { ACCEPTED_COST, isCost, type Gate } from './gate.ts'
+import { Expiry } from './expiry.ts'
 import { NOTHING, SaidInquiry, type Inquiry, type Reading } from './inquiry.ts'
 import { QUOTA } from './ledger.ts'
 import { Outcome, type NativeCompiledPolicy } from './native.ts'
@@ -47,6 +48,7 @@ export class InProcessLimiter implements Limiter {
   beforeClose: () => void = () => undefined
   private closed = false
   private readonly amendments: Amendments
+  private readonly expiry: Expiry
 
   constructor(
     private readonly gate: Gate,
@@ -56,6 +58,7 @@ export class InProcessLimiter implements Limiter {
     private readonly reading: Reading,
   ) {
     this.amendments = new Amendments(gate)
+    this.expiry = new Expiry(gate)
   }
 
   middleware(options?: MiddlewareOptions): Middleware {
@@ -105,7 +108,10 @@ export class InProcessLimiter implements Limiter {
     if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
     const decision = this.gate.decision(outcome, tenant)
     const ticket = this.gate.lastTicket()
-    if (ticket !== 0) this.gate.expire(ticket, ttl)
+    if (ticket !== 0) {
+      this.gate.expire(ticket, ttl)
+      this.expiry.watch()
+    }
     return new Reserved(decision, {
       settle: (actual) => {
         if (!isCost(actual)) throw invalid('actual', actual, ACCEPTED_COST)
@@ -204,6 +210,7 @@ export class InProcessLimiter implements Limiter {
     if (this.closed) return
     this.closed = true
     this.beforeClose()
+    this.expiry.stop()
     this.gate.close()
   }
 

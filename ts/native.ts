@@ -21,6 +21,8 @@ export const Outcome = {
   closed: -3,
   /** The policy in force is not the one that was read: see {@link NativeNeeds}. */
   stale: -4,
+  /** A limit on concurrency has no tokens to give or take. */
+  noTokens: -5,
 } as const
 
 /** Where the numbers of a call lie in the array that it shares with the addon. */
@@ -124,6 +126,8 @@ export interface NativeNeeds {
   readonly keys: readonly string[]
   /** Names of rules, by number. */
   readonly rules: readonly string[]
+  /** Is a rule kept per tenant, and nothing more? By number. */
+  readonly perTenant: readonly boolean[]
 }
 
 /** A name, and the rest of what a slower call says of a request. */
@@ -147,6 +151,12 @@ export interface NativeGate {
   cancel(ticket: number): boolean
   settleAt(ticket: number, actual: number): boolean
   expire(ticket: number, afterMs: number): void
+  /** The response has ended: slots come back, and costs wait to be ended or cancelled. */
+  release(ticket: number): void
+  /** Ends some of the tickets that have expired; gives whether there are tickets left that will. */
+  dropExpired(): boolean
+  /** The names of the tiers of the policy in force, in the order in which tenants' rows number them. */
+  tiers(): string[]
   /** Gives tenants limits, and takes others' away; resolves, once that is in force, to which of those had one. */
   amend(
     names: string[],

@@ -26,36 +26,54 @@ const QUICK: usize = 16;
 
 impl Gate {
     /// Admits a request and charges every limit that applies, or refuses it and charges none. The cost is in tokens; a
-    /// rule may have one of its own.
-    pub fn decide(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
+    /// rule may have one of its own. `false`: nothing was decided, because the request was put together for another policy
+    /// than the one in force.
+    pub fn decide(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) -> bool {
         ruling.clear();
         let (charged, refused) = match quickly(&self.table, &self.engine.hasher, request, cost, now, ruling) {
-            Quick::Decided => return ruling.conclude(),
+            Quick::Decided => {
+                ruling.conclude();
+                return true;
+            }
             Quick::Slow { charged } => (charged, false),
             Quick::Refused { charged } => (charged, true),
         };
         for applied in ruling.applied.iter().take(charged).filter(|applied| applied.is_charged()) {
             self.give_back(applied.charge, now, now);
         }
-        if !refused {
-            self.decide_slowly(request, cost, now, ruling);
-        }
+        let decided = refused || self.decide_slowly(request, cost, now, ruling);
         ruling.conclude();
+        decided
     }
 
     /// What [`Gate::decide`] would answer, without charging anything.
-    pub fn examine(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
-        while self.examine_under(request, cost, now, ruling).is_err() {}
+    pub fn examine(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) -> bool {
+        while self.examine_under(request, cost, now, ruling).is_err() {
+            if self.is_for_another_policy(request) {
+                ruling.clear();
+                return false;
+            }
+        }
         ruling.conclude();
+        true
+    }
+
+    /// Was the request put together for another policy than the newest that this gate has seen?
+    pub(crate) fn is_for_another_policy(&self, request: &Request<'_>) -> bool {
+        request.generation.is_some_and(|generation| generation != self.policy().generation())
     }
 
     #[cold]
-    fn decide_slowly(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) {
+    fn decide_slowly(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) -> bool {
         loop {
             if let Ok(policy) = self.examine_under(request, cost, now, ruling)
                 && self.charge_all(&policy, request, cost, now, ruling).is_ok()
             {
-                return;
+                return true;
+            }
+            if self.is_for_another_policy(request) {
+                ruling.clear();
+                return false;
             }
         }
     }
@@ -70,6 +88,9 @@ impl Gate {
     ) -> Result<Arc<Policy>, Stale> {
         ruling.clear();
         self.catch_up(now);
+        if self.is_for_another_policy(request) {
+            return Err(Stale);
+        }
         let policy = Arc::clone(self.policy());
         for (limit, target) in self.limits(&policy, request, ruling) {
             let cost = limit.cost(cost);
@@ -229,13 +250,17 @@ fn quickly<'a>(
         return SLOW;
     }
     let policy = &*table.policy;
+    if request.generation.is_some_and(|generation| generation != policy.generation()) {
+        return SLOW;
+    }
     if let Some(decision) = listed(policy, request) {
         ruling.decide_alone(decision);
         return Quick::Decided;
     }
     let key = hasher.key(request.subject, request.name);
     let known = table.find(key).and_then(Slot::meta).and_then(|meta| policy.entry(meta.entry()));
-    let Some(entry) = known else { return SLOW };
+    // Who has neither a row nor a limit has no bucket, either.
+    let Some(entry) = known.or_else(|| policy.unlimited_default()) else { return SLOW };
     if let Some(decision) = without_limits(entry.verdict) {
         ruling.decide_alone(decision);
         return Quick::Decided;
@@ -244,6 +269,9 @@ fn quickly<'a>(
     let mut limits = ArrayVec::<Prepared<'a>, QUICK>::new();
     let mut simple = true;
     each_limit(policy, hasher, request, key, entry, |limit| {
+        if known.is_none() && limit.rule.is_none() {
+            return;
+        }
         match Prepared::prepare(table, limit, moment, cost) {
             Preparation::Ready(prepared) => simple &= limits.try_push(prepared).is_ok(),
             Preparation::Needless => {}

@@ -113,12 +113,6 @@ impl Gate {
         self.policy().generation()
     }
 
-    /// Is it a policy under which the tenant alone decides?
-    pub fn newest_is_plain(&mut self, now: Nanos) -> bool {
-        self.catch_up(now);
-        self.policy().is_plain()
-    }
-
     /// Decides by the tenant's quota alone, where the policy has nothing else: the quick way of most requests.
     #[inline]
     pub fn consume_plainly(
@@ -132,7 +126,30 @@ impl Gate {
         self.quickly(key, cost, now)
     }
 
+    /// The same the slow way; `None` where the policy in force has rules or lists.
+    pub fn consume_plainly_anyhow(
+        &mut self,
+        subject: Subject,
+        name: &[u8],
+        cost: u64,
+        now: Nanos,
+    ) -> Option<Decision> {
+        let mut ruling = Ruling::default();
+        loop {
+            self.catch_up(now);
+            let policy = self.policy();
+            if !policy.is_plain() {
+                return None;
+            }
+            let request = Request { generation: Some(policy.generation()), ..Request::of(subject, name) };
+            if self.decide(&request, cost, now, &mut ruling) {
+                return Some(*ruling.decision());
+            }
+        }
+    }
+
     /// Admits a request of which only the subject is known, and charges it `cost` tokens; or refuses it and charges nothing.
+    /// It is over at once: slots that it took come back.
     #[inline]
     pub fn consume(&mut self, subject: Subject, name: &[u8], cost: u64, now: Nanos) -> Decision {
         match self.consume_plainly(subject, name, cost, now) {
@@ -145,6 +162,9 @@ impl Gate {
     fn consume_as_request(&mut self, subject: Subject, name: &[u8], cost: u64, now: Nanos) -> Decision {
         let mut ruling = Ruling::default();
         self.decide(&Request::of(subject, name), cost, now, &mut ruling);
+        for charge in ruling.charges().filter(|charge| charge.slot) {
+            self.give_back(charge, now, now);
+        }
         *ruling.decision()
     }
 

@@ -16,7 +16,7 @@
 //! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
 //!    them or none; [`ruling`]: what was decided; `settle`: what is given back of it.
 
-mod adjust;
+pub mod adjust;
 mod blocks;
 mod bucket;
 pub mod capacity;

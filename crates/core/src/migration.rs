@@ -97,6 +97,11 @@ impl Table {
         // Where nothing is admitted, there is nothing to remember.
         let to = match next.limit_of(meta_there) {
             Some(Limit::Metered(meter)) => Some(meter),
+            // Of a name only the first bits are known here, and that is not enough to lift every limit: the next decision knows it
+            // whole. A block is carried over all the same.
+            Some(Limit::Unlimited) if matches!(meta.kind(), Kind::Unnamed { .. }) && !word.blocked() => {
+                return;
+            }
             Some(Limit::Unlimited) => None,
             Some(Limit::Nothing) | None => return,
         };

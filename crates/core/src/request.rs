@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::Subject;
 use crate::path::Method;
 use crate::policy::Part;
+use crate::policy::keyed::Generation;
 
 /// What a request is to be charged to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +37,8 @@ pub struct Request<'a> {
     pub rule: Option<u16>,
     /// What it is charged to.
     pub scope: Scope,
+    /// The policy by whose names and needs the rest was put together. By another one it is not decided.
+    pub generation: Option<Generation>,
 }
 
 impl<'a> Request<'a> {
@@ -51,6 +54,7 @@ impl<'a> Request<'a> {
             values: &[],
             rule: None,
             scope: Scope::Everything,
+            generation: None,
         }
     }
 

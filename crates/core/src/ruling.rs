@@ -89,6 +89,11 @@ impl Ruling {
             .map(|applied| applied.charge)
     }
 
+    /// Refuses the request instead, without a limit behind it. What was charged is for the caller to give back.
+    pub fn refuse(&mut self, decision: Decision) {
+        self.decide_alone(decision);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.applied.clear();
         self.alone = Decision::unlimited();

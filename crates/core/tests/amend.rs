@@ -87,7 +87,7 @@ fn under_another_window_what_is_spent_comes_back_at_the_new_rate() {
 fn a_debt_stays_a_debt() {
     let engine = engine();
     let mut gate = engine.gate();
-    gate.penalize(&tenant("acme"), 90, Nanos::ZERO);
+    gate.penalize(&tenant("acme"), 90, Nanos::ZERO).unwrap();
     upsert(&engine, "acme", tokens(120, 0), Nanos::ZERO);
     // 60 spent of 120, and 30 owed besides.
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 30);
@@ -132,7 +132,7 @@ fn other_limits_than_tokens_apply_at_once() {
 fn a_block_outlives_a_change() {
     let engine = engine();
     let mut gate = engine.gate();
-    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO);
+    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO).unwrap();
     upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
     assert_eq!(take(&mut gate, "acme", 1, Nanos::from_secs(59)), Outcome::Blocked);
     upsert(&engine, "acme", Grant::Unlimited, Nanos::from_secs(59));

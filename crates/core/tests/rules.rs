@@ -239,6 +239,7 @@ impl Pair {
             values: &[address.map(str::as_bytes), user.map(str::as_bytes)],
             rule: rule.map(|rule| u16::try_from(rule).unwrap()),
             scope: if rule_alone { Scope::RuleAlone } else { Scope::Everything },
+            generation: None,
         };
         let (gate, now) = (&mut self.gates[self.using], Nanos::new(self.now));
         if !charge {

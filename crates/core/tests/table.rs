@@ -160,7 +160,7 @@ fn a_block_refuses_until_it_is_over_and_survives_a_move() {
     for _ in 0..60 {
         assert_eq!(take(&mut gate, "acme", Nanos::ZERO), Outcome::Ok);
     }
-    let blocked = gate.block(&tenant("acme"), Nanos::from_secs(30), Nanos::ZERO);
+    let blocked = gate.block(&tenant("acme"), Nanos::from_secs(30), Nanos::ZERO).unwrap();
     assert_eq!((blocked.outcome, blocked.retry), (Outcome::Blocked, Some(Nanos::from_secs(30))));
     engine.sweep(Nanos::from_secs(10));
     engine.upkeep(Nanos::from_secs(10));
@@ -177,12 +177,12 @@ fn a_tenant_without_a_limit_can_be_blocked() {
     let engine = engine(1, roomy(), &[("free".to_owned(), Grant::Unlimited)]);
     let mut gate = engine.gate();
     assert_eq!(take(&mut gate, "free", Nanos::ZERO), Outcome::Unlimited);
-    let blocked = gate.block(&tenant("free"), MINUTE, Nanos::ZERO);
+    let blocked = gate.block(&tenant("free"), MINUTE, Nanos::ZERO).unwrap();
     assert_eq!((blocked.outcome, blocked.retry), (Outcome::Blocked, Some(MINUTE)));
     assert_eq!(take(&mut gate, "free", Nanos::from_secs(59)), Outcome::Blocked);
     assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
-    gate.block(&tenant("free"), MINUTE, MINUTE);
-    gate.reset(&tenant("free"), MINUTE);
+    gate.block(&tenant("free"), MINUTE, MINUTE).unwrap();
+    gate.reset(&tenant("free"), MINUTE).unwrap();
     assert_eq!(take(&mut gate, "free", MINUTE), Outcome::Unlimited);
 }
 
@@ -191,8 +191,8 @@ fn a_reset_lifts_a_block_and_fills_the_bucket() {
     let engine = engine(3, roomy(), &[]);
     let mut gate = engine.gate();
     take(&mut gate, "acme", Nanos::ZERO);
-    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO);
-    gate.reset(&tenant("acme"), Nanos::ZERO);
+    gate.block(&tenant("acme"), MINUTE, Nanos::ZERO).unwrap();
+    gate.reset(&tenant("acme"), Nanos::ZERO).unwrap();
     assert_eq!(take(&mut gate, "acme", Nanos::ZERO), Outcome::Ok);
     assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 2);
 }
@@ -201,7 +201,7 @@ fn a_reset_lifts_a_block_and_fills_the_bucket() {
 fn a_debt_is_one_capacity_at_most() {
     let engine = engine(60, roomy(), &[]);
     let mut gate = engine.gate();
-    let decision = gate.penalize(&tenant("acme"), 1_000, Nanos::ZERO);
+    let decision = gate.penalize(&tenant("acme"), 1_000, Nanos::ZERO).unwrap();
     assert_eq!((decision.remaining, decision.reset), (0, Nanos::from_secs(120)));
 }
 

@@ -173,11 +173,11 @@ proptest! {
                 }
                 Step::Give(thousandths) => {
                     model.give(part(thousandths));
-                    gate.reward(&tenant("acme"), part(thousandths), at)
+                    gate.reward(&tenant("acme"), part(thousandths), at).unwrap()
                 }
                 Step::Take(thousandths) => {
                     model.take(part(thousandths));
-                    gate.penalize(&tenant("acme"), part(thousandths), at)
+                    gate.penalize(&tenant("acme"), part(thousandths), at).unwrap()
                 }
             };
             prop_assert_eq!(decision.capacity, quota + burst);
@@ -218,8 +218,8 @@ proptest! {
             let mut gate = gate(quota, burst, window);
             for at in [now, now.saturating_add(1), u64::MAX] {
                 gate.consume(Subject::Tenant, b"acme", cost, Nanos::new(at));
-                gate.penalize(&tenant("acme"), cost, Nanos::new(at));
-                gate.reward(&tenant("acme"), cost, Nanos::new(at));
+                gate.penalize(&tenant("acme"), cost, Nanos::new(at)).unwrap();
+                gate.reward(&tenant("acme"), cost, Nanos::new(at)).unwrap();
                 gate.peek(Subject::Tenant, b"acme", cost, Nanos::new(at));
             }
         }

@@ -270,17 +270,16 @@ impl Image {
             match instruction.operation {
                 Operation::Path(_) => needs.path = true,
                 Operation::Method(_) => needs.method = true,
-                Operation::Charge(rule) => {
-                    for part in self.terms.rules.get(usize::from(rule)).map_or(&[][..], |rule| &rule.per) {
-                        match part {
-                            Part::Tenant => {}
-                            Part::Address => needs.address = true,
-                            Part::User => needs.user = true,
-                            Part::Named(key) => needs.keys |= 1 << key,
-                        }
-                    }
-                }
-                Operation::Tier(_) | Operation::Listed(_) | Operation::End => {}
+                Operation::Charge(_) | Operation::Tier(_) | Operation::Listed(_) | Operation::End => {}
+            }
+        }
+        // Of every rule, whether or not it is in the program: a request may name it.
+        for part in self.terms.rules.iter().flat_map(|rule| &rule.per) {
+            match part {
+                Part::Tenant => {}
+                Part::Address => needs.address = true,
+                Part::User => needs.user = true,
+                Part::Named(key) => needs.keys |= 1 << key,
             }
         }
         needs

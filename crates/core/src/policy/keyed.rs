@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::policy::{Compiled, Entry, Image, NameHash, Part, Row, Rule, Verdict};
-use crate::{Key, KeyHasher, Meter, Subject};
+use crate::{Key, KeyHasher, Limit, Meter, Subject};
 
 /// What tells a policy from every other that this process has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +121,23 @@ impl Policy {
         self.generation
     }
 
-    /// Keys that always have a place: of each tenant that it names, the bucket, the one that is charged in its place past the
-    /// cap, and one for each rule that is kept per tenant.
+    /// Keys that always have a place: of each tenant that it names, the bucket and the one that is charged in its place past the
+    /// cap; for each rule that is kept per tenant, the same; and for those that are kept per more, the bucket that its keys share
+    /// past the cap, and the account of them.
     pub(crate) fn kept_keys(&self) -> usize {
-        let rules = self.image().rules().iter().filter(|rule| *rule.per == [Part::Tenant]).count();
-        self.image().tenants().saturating_mul(2 + rules)
+        let (mut alone, mut composed) = (0, 0);
+        for rule in self.image().rules().iter().filter(|rule| rule.per.contains(&Part::Tenant)) {
+            if *rule.per == [Part::Tenant] { alone += 1 } else { composed += 1 }
+        }
+        let each = 2 + 2 * alone + composed + usize::from(composed > 0);
+        self.image().tenants().saturating_mul(each)
+    }
+
+    /// The entry of everybody, where nobody is named and nobody has a limit.
+    #[inline]
+    pub(crate) fn unlimited_default(&self) -> Option<&Entry> {
+        let alike = self.image().tenants() == 0 && !self.image().refuses_unknown();
+        self.entry(Self::DEFAULT).filter(|entry| alike && entry.limit == Limit::Unlimited)
     }
 
     /// Does a decision depend on the tenant alone?
