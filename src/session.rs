@@ -178,6 +178,7 @@ impl Session {
             return STALE;
         }
         self.last_seen = now;
+        // What they hold is free, for whoever looks.
         self.tickets.drop_expired(gate, now);
         let mut values = ArrayVec::new();
         arguments.values(&mut values);
