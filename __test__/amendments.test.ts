@@ -3,7 +3,6 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import type { AddressInfo } from 'node:net'
-import { Worker } from 'node:worker_threads'
 import {
   enforceRateLimitPolicy,
   TollgateClosedError,
@@ -12,6 +11,7 @@ import {
 } from 'tollgate'
 import type { Limiter, PolicyEvent } from 'tollgate'
 import { fakeClock } from './harness.ts'
+import { thread } from './threads.ts'
 
 const clock = fakeClock()
 
@@ -116,7 +116,7 @@ test('a thread that joins later has the changes, under the policy that the names
   await using limiter = await limiterOf('amend-join')
   await limiter.upsertTenant('globex', 7)
   limiter.tryConsume('globex', { cost: 2 })
-  const source = `
+  const worker = thread(`
     import { enforceRateLimitPolicy } from 'tollgate'
     import { parentPort } from 'node:worker_threads'
     const limiter = await enforceRateLimitPolicy({
@@ -125,11 +125,7 @@ test('a thread that joins later has the changes, under the policy that the names
       policyDefinition: { defaultQuota: 60, burstAllowance: 0, tenantOverrides: { acme: 600 } },
     })
     parentPort.postMessage(limiter.tryConsume('globex').remaining)
-  `
-  const module = new URL(
-    `data:text/javascript,${encodeURIComponent(source.replace("'tollgate'", JSON.stringify(import.meta.resolve('tollgate'))))}`,
-  )
-  const worker = new Worker(module)
+  `)
   const [remaining] = (await once(worker, 'message')) as [number]
   assert.equal(remaining, 4)
   await worker.terminate()

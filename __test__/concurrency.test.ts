@@ -3,13 +3,14 @@ import { EventEmitter, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import express from 'express'
 import express4 from 'express4'
 import { Pool } from 'undici'
 import { enforceRateLimitPolicy, type Limiter, type RateLimitPolicyOptions } from 'tollgate'
 import { listen } from './harness.ts'
 import { FRAMEWORKS } from './services.ts'
+import { thread } from './threads.ts'
 
 const acme = { 'x-tenant-id': 'acme' }
 const CONCURRENCY = { name: 'exports', match: { path: '/exports' }, concurrency: 2 }
@@ -247,28 +248,26 @@ test('a shadow rule counts slots, refuses nobody, and gives back no more than it
   assert.equal(free(limiter), 2)
 })
 
-/** The beginning of a worker thread's module: it holds a slot, and says so. */
-function holding(namespace: string): URL {
-  const source = `
+/** A thread that holds a slot, and says whether it has got one. */
+function holding(namespace: string): Worker {
+  return thread(`
     import { parentPort } from 'node:worker_threads'
-    import { enforceRateLimitPolicy } from ${JSON.stringify(import.meta.resolve('tollgate'))}
+    import { enforceRateLimitPolicy } from 'tollgate'
     const limiter = await enforceRateLimitPolicy({
-      namespace: ${JSON.stringify(namespace)},
+      namespace: '${namespace}',
       policyDefinition: { defaultQuota: 1_000, rules: [${JSON.stringify(CONCURRENCY)}] },
       clock: () => 0,
     })
     const { allowed } = await limiter.reserve('acme', ${JSON.stringify(exports)})
-    parentPort.on('message', () => limiter.close().then(() => parentPort.postMessage('closed')))
+    parentPort.on('message', () => undefined)
     parentPort.postMessage(allowed)
-  `
-  return new URL(`data:text/javascript,${encodeURIComponent(source)}`)
+  `)
 }
 
 test('a thread that is terminated holds no slots', async () => {
   await using limiter = await limiterOf({ namespace: 'concurrency-thread' })
-  const workers = [1, 2].map(() => new Worker(holding('concurrency-thread')))
-  const told = await Promise.all(workers.map((worker) => once(worker, 'message')))
-  assert.deepEqual(told, [[true], [true]])
+  const workers = [1, 2].map(() => holding('concurrency-thread'))
+  assert.deepEqual(await Promise.all(workers.map((worker) => once(worker, 'message'))), [[true], [true]])
   assert.equal(limiter.tryConsume('acme', exports).reason, 'concurrency')
   await workers[0]?.terminate()
   assert.equal(free(limiter), 1)
