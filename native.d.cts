@@ -60,8 +60,13 @@ export declare class Gate {
    * one.
    */
   amend(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, kinds: Float64Array, removed: Array<string>): Promise<boolean[]>
-  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(policy: CompiledPolicy): Promise<boolean>
+  /** What the policy in force says, but for its tenants, in the JSON that it was given in. */
+  spec(): string
+  /**
+   * Replaces the policy; resolves, once it is in force, to whether it is another one. One that has only loaded its
+   * tenants anew, for `refreshes`, does not replace one that says something else: that came in between.
+   */
+  replace(policy: CompiledPolicy, refreshes: boolean): Promise<boolean>
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void

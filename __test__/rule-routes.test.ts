@@ -95,7 +95,8 @@ test('each request is charged anew on the same connection', async () => {
     app.get('/twice', limiter.middleware({ rule: 'search' }), limiter.middleware({ rule: 'search' }))
     app.get('/once', limiter.middleware({ rule: 'search' }))
   })
-  const answers = await server.raw(request('/twice') + request('/once', 'Connection: close\r\n'))
+  const head = 'HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n'
+  const answers = await server.raw(`GET /twice ${head}\r\nGET /once ${head}Connection: close\r\n\r\n`)
   assert.equal(answers.match(/HTTP\/1\.1 200/g)?.length, 2)
   // Of the two handlers of one route, the second charges the rule alone.
   assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 0, all: 48, default: 98 })

@@ -8,6 +8,9 @@ use tollgate_core::engine::AmendError;
 use tollgate_core::policy::{Compiled, Declared, Draft};
 use tollgate_core::{Engine, Nanos};
 
+use crate::compiled::Definition;
+use crate::namespace::InForce;
+
 /// One [`Engine::amend`].
 pub struct Amend {
     pub engine: Arc<Engine>,
@@ -50,7 +53,10 @@ impl Task for Amend {
 /// One [`Engine::replace`].
 pub struct Replace {
     pub engine: Arc<Engine>,
-    pub policy: Option<Compiled>,
+    pub in_force: Arc<InForce>,
+    pub policy: Option<(Compiled, Definition)>,
+    /// Does it change tenants only, and is void if another policy has come in between?
+    pub refreshes: bool,
     pub now: Nanos,
 }
 
@@ -59,8 +65,9 @@ impl Task for Replace {
     type JsValue = bool;
 
     fn compute(&mut self) -> napi::Result<bool> {
-        let Some(policy) = self.policy.take() else { return Ok(false) };
-        unwound(|| self.engine.replace(policy, self.now))
+        let Some((policy, definition)) = self.policy.take() else { return Ok(false) };
+        let replace = || unwound(|| self.engine.replace(policy, self.now));
+        Ok(self.in_force.replace(definition, self.refreshes, replace)?.unwrap_or(false))
     }
 
     fn resolve(&mut self, _env: Env, changed: bool) -> napi::Result<bool> {

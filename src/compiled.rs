@@ -1,6 +1,7 @@
 //! A policy on its way from JavaScript: what it says as JSON, tenants in chunks, and what it is compiled to.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{AsyncTask, Buffer, Float64Array};
 use napi::{Env, Task};
@@ -10,17 +11,26 @@ use tollgate_core::policy::{CompileError, Compiled, Draft, Fault, OptimizationLe
 use crate::columns::Columns;
 use crate::error::{Result, config};
 
+/// What a policy says, but for its tenants.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// In the JSON that JavaScript gave.
+    pub spec: Arc<str>,
+    /// The hash that the policy would have without its tenants.
+    pub hash: Arc<str>,
+}
+
 #[napi]
 pub struct PolicyDraft {
     draft: Option<Draft>,
     /// What it is a draft of, without tenants.
-    spec: Spec,
+    spec: Arc<str>,
     level: OptimizationLevel,
 }
 
-fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<(Draft, Spec), Vec<Fault>> {
+fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<Draft, Vec<Fault>> {
     let spec = Spec::parse(spec_json.as_bytes()).map_err(|fault| vec![fault])?;
-    Ok((Draft::new(&spec, level)?, spec))
+    Draft::new(&spec, level)
 }
 
 fn listed(faults: &[Fault]) -> Result<String> {
@@ -49,7 +59,7 @@ impl PolicyDraft {
             config(format!("optimizationLevel: {optimization_level}; accepted is 0, 1 or 2"))
         })?;
         match drafted(&spec_json, level) {
-            Ok((draft, spec)) => Ok(Self { draft: Some(draft), spec, level }),
+            Ok(draft) => Ok(Self { draft: Some(draft), spec: spec_json.into(), level }),
             Err(faults) => Err(config(listed(&faults)?)),
         }
     }
@@ -73,7 +83,7 @@ impl PolicyDraft {
     #[napi(catch_unwind, ts_return_type = "Promise<CompiledPolicy>")]
     pub fn compile(&mut self) -> Result<AsyncTask<Compile>> {
         let draft = self.draft.take().ok_or_else(in_use)?;
-        Ok(AsyncTask::new(Compile { draft: Some(draft), spec: self.spec.clone(), level: self.level }))
+        Ok(AsyncTask::new(Compile { draft: Some(draft), spec: Arc::clone(&self.spec), level: self.level }))
     }
 }
 
@@ -84,21 +94,21 @@ fn in_use() -> crate::error::Error {
 /// One [`Draft::compile`].
 pub struct Compile {
     draft: Option<Draft>,
-    spec: Spec,
+    spec: Arc<str>,
     level: OptimizationLevel,
 }
 
 impl Task for Compile {
-    type Output = (Compiled, String);
+    type Output = (Compiled, Definition);
     type JsValue = CompiledPolicy;
 
-    fn compute(&mut self) -> napi::Result<(Compiled, String)> {
+    fn compute(&mut self) -> napi::Result<(Compiled, Definition)> {
         let draft = self.draft.take().ok_or_else(|| napi::Error::from_reason("compiled already"))?;
         let compile = || {
             // It has no faults: there is a draft of it.
-            let bare = Draft::new(&self.spec, self.level).map(Draft::compile);
-            let without_tenants = bare.ok().transpose()?.map(|bare| bare.image.hash().to_owned());
-            Ok((draft.compile()?, without_tenants.unwrap_or_default()))
+            let bare = drafted(&self.spec, self.level).map(Draft::compile).ok().transpose()?;
+            let hash = bare.map_or_else(|| "".into(), |bare| bare.image.hash().into());
+            Ok((draft.compile()?, Definition { spec: Arc::clone(&self.spec), hash }))
         };
         // A panic must not cross into libuv.
         catch_unwind(AssertUnwindSafe(compile))
@@ -113,9 +123,9 @@ impl Task for Compile {
     fn resolve(
         &mut self,
         _env: Env,
-        (compiled, without_tenants): (Compiled, String),
+        (compiled, definition): (Compiled, Definition),
     ) -> napi::Result<CompiledPolicy> {
-        Ok(CompiledPolicy { compiled, without_tenants })
+        Ok(CompiledPolicy { compiled, definition })
     }
 }
 
@@ -123,7 +133,7 @@ impl Task for Compile {
 #[napi]
 pub struct CompiledPolicy {
     compiled: Compiled,
-    without_tenants: String,
+    definition: Definition,
 }
 
 #[napi]
@@ -146,9 +156,9 @@ impl CompiledPolicy {
         self.compiled.image.hash().to_owned()
     }
 
-    /// The hash that it would have without its tenants.
-    pub fn without_tenants(&self) -> &str {
-        &self.without_tenants
+    /// What it says, but for its tenants.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
     }
 
     /// The policy itself.

@@ -17,7 +17,7 @@ use crate::channel::{Channel, Sessions};
 use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
 use crate::error::{self, closed, config};
-use crate::namespace;
+use crate::namespace::{self, InForce};
 use crate::tickets::Settlement;
 
 /// What the engine holds at the moment.
@@ -61,6 +61,7 @@ pub struct GateNeeds {
 pub struct Gate {
     sessions: Rc<RefCell<Sessions>>,
     id: usize,
+    in_force: Arc<InForce>,
 }
 
 /// What a slower call says of a request: its name, its path, its address and the values that rules are kept per.
@@ -84,9 +85,9 @@ impl Gate {
         let capacity = Capacity { max_keys, key_share };
         let given_clock = sessions.answer.gives_time();
         let now = crate::clock::epoch(sessions.answer.now(), given_clock);
-        let engine = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
+        let (engine, in_force) = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
         let id = sessions.enter(engine.gate(), given_clock);
-        Ok(Self { sessions: Rc::clone(&channel.sessions), id })
+        Ok(Self { sessions: Rc::clone(&channel.sessions), id, in_force })
     }
 
     /// Its number among the limiters of its environment.
@@ -245,11 +246,24 @@ impl Gate {
         Ok(AsyncTask::new(Amend { engine: self.engine()?, rows, removed, now }))
     }
 
-    /// Replaces the policy; resolves, once it is in force, to whether it is another one.
+    /// What the policy in force says, but for its tenants, in the JSON that it was given in.
+    #[napi(catch_unwind)]
+    pub fn spec(&self) -> String {
+        self.in_force.spec().to_string()
+    }
+
+    /// Replaces the policy; resolves, once it is in force, to whether it is another one. One that has only loaded its
+    /// tenants anew, for `refreshes`, does not replace one that says something else: that came in between.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
-    pub fn replace(&self, policy: &CompiledPolicy) -> error::Result<AsyncTask<Replace>> {
+    pub fn replace(&self, policy: &CompiledPolicy, refreshes: bool) -> error::Result<AsyncTask<Replace>> {
         let now = self.sessions.borrow().answer.now();
-        Ok(AsyncTask::new(Replace { engine: self.engine()?, policy: Some(policy.compiled()), now }))
+        Ok(AsyncTask::new(Replace {
+            engine: self.engine()?,
+            in_force: Arc::clone(&self.in_force),
+            policy: Some((policy.compiled(), policy.definition().clone())),
+            refreshes,
+            now,
+        }))
     }
 
     #[napi(catch_unwind)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use parking_lot::Mutex;
 use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
 
-use crate::compiled::CompiledPolicy;
+use crate::compiled::{CompiledPolicy, Definition};
 use crate::error::{Code, Error, Result, internal};
 
 static SPACES: LazyLock<Mutex<HashMap<String, Space>>> = LazyLock::new(Mutex::default);
@@ -15,8 +15,43 @@ static HASHER: OnceLock<KeyHasher> = OnceLock::new();
 /// A namespace in use.
 struct Space {
     engine: Weak<Engine>,
+    in_force: Arc<InForce>,
     /// The policy that it began with.
     declared: Declared,
+}
+
+/// The definition of the policy in force, which all limiters of a namespace share.
+pub struct InForce {
+    /// Held while the policy is replaced, which may take long: not by who must not wait.
+    replacing: Mutex<()>,
+    definition: Mutex<Definition>,
+}
+
+impl InForce {
+    fn new(definition: Definition) -> Self {
+        Self { replacing: Mutex::default(), definition: Mutex::new(definition) }
+    }
+
+    pub fn spec(&self) -> Arc<str> {
+        Arc::clone(&self.definition.lock().spec)
+    }
+
+    /// Replaces the policy by one of this definition, with `replace`, and gives what that gives. With `refreshes`, only if it
+    /// is one of this definition already; otherwise `None`.
+    pub fn replace<T, E>(
+        &self,
+        definition: Definition,
+        refreshes: bool,
+        replace: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<Option<T>, E> {
+        let _replacing = self.replacing.lock();
+        if refreshes && self.definition.lock().hash != definition.hash {
+            return Ok(None);
+        }
+        let replaced = replace()?;
+        *self.definition.lock() = definition;
+        Ok(Some(replaced))
+    }
 }
 
 /// What tells policies apart.
@@ -24,7 +59,7 @@ struct Space {
 struct Declared {
     hash: String,
     /// The hash of the same without its tenants.
-    without_tenants: String,
+    without_tenants: Arc<str>,
 }
 
 /// The secret under which this process hashes names.
@@ -43,9 +78,9 @@ pub fn enter(
     capacity: Capacity,
     refreshes: bool,
     now: Epoch,
-) -> Result<Arc<Engine>> {
+) -> Result<(Arc<Engine>, Arc<InForce>)> {
     let mut spaces = SPACES.lock();
-    let declared = Declared { hash: policy.hash(), without_tenants: policy.without_tenants().to_owned() };
+    let declared = Declared { hash: policy.hash(), without_tenants: Arc::clone(&policy.definition().hash) };
     if let Some((space, engine)) =
         spaces.get(namespace).and_then(|space| Some((space, space.engine.upgrade()?)))
     {
@@ -65,10 +100,12 @@ pub fn enter(
         if engine.capacity() != capacity {
             return Err(conflict("maxKeys or keyShare"));
         }
-        return Ok(engine);
+        return Ok((engine, Arc::clone(&space.in_force)));
     }
     spaces.retain(|_, space| space.engine.strong_count() > 0);
     let engine = Arc::new(Engine::new(hasher(), policy.compiled(), capacity, now).map_err(internal)?);
-    spaces.insert(namespace.to_owned(), Space { engine: Arc::downgrade(&engine), declared });
-    Ok(engine)
+    let in_force = Arc::new(InForce::new(policy.definition().clone()));
+    let space = Space { engine: Arc::downgrade(&engine), in_force: Arc::clone(&in_force), declared };
+    spaces.insert(namespace.to_owned(), space);
+    Ok((engine, in_force))
 }

@@ -5,11 +5,12 @@
 
 import { Decided, Ruled } from './decided.ts'
 import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
-import type { Grant } from './grant.ts'
+import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
 import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
 import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds } from './native.ts'
+import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
 import { isAllowed, isForbidden, reasonOf } from './reason.ts'
 import { ACCEPTED_NAME } from './tenant-name.ts'
@@ -297,10 +298,18 @@ export class Gate {
     )
   }
 
-  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(policy: NativeCompiledPolicy): Promise<boolean> {
+  /** What the policy in force grants tenants that it does not grant something of their own, whoever put it in force. */
+  grants(): Grants {
+    return grantsOf(JSON.parse(this.native.spec()) as PolicySpec)
+  }
+
+  /**
+   * Replaces the policy; resolves, once it is in force, to whether it is another one. One that `refreshes` tenants does not
+   * replace one that says something else: that was put in force in between, by another limiter of the namespace if not by this.
+   */
+  replace(policy: NativeCompiledPolicy, refreshes: boolean): Promise<boolean> {
     this.tick()
-    return this.native.replace(policy)
+    return this.native.replace(policy, refreshes)
   }
 
   stats(): ReturnType<NativeGate['stats']> {

@@ -49,6 +49,8 @@ export class InProcessLimiter implements Limiter {
   private closed = false
   private readonly amendments: Amendments
   private readonly expiry: Expiry
+  /** Done once the policies are in force that were applied before. */
+  private applying: Promise<unknown> = Promise.resolve()
 
   constructor(
     private readonly gate: Gate,
@@ -153,6 +155,13 @@ export class InProcessLimiter implements Limiter {
 
   async applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy> {
     this.open()
+    // One after the other, so that the last word counts, however long an earlier one takes to load its tenants.
+    const applied = this.applying.then(() => this.apply(definition))
+    this.applying = applied.catch(() => undefined)
+    return applied
+  }
+
+  private async apply(definition: PolicyDefinition): Promise<AppliedPolicy> {
     const policy = await this.source.renew(definition)
     await this.replacePolicy(policy, 'applied')
     const { revision, hash } = this.status().policy
@@ -162,7 +171,7 @@ export class InProcessLimiter implements Limiter {
   async upsertTenant(tenant: string, quota: TenantOverride): Promise<void> {
     this.open()
     const issues: ConfigIssue[] = []
-    const { grants } = this.source
+    const grants = this.gate.grants()
     const grant = { ...grants.default }
     new QuotaReader(grants, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
     if (issues.length > 0) throw new TollgateConfigError(issues)
@@ -180,7 +189,7 @@ export class InProcessLimiter implements Limiter {
   /** Puts another policy in force. */
   async replacePolicy(policy: NativeCompiledPolicy, kind: PolicyEvent['kind']): Promise<void> {
     if (this.closed) return
-    if (await this.gate.replace(policy)) this.announce(kind)
+    if (await this.gate.replace(policy, kind === 'refreshed')) this.announce(kind)
   }
 
   status(): LimiterStatus {

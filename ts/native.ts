@@ -179,8 +179,13 @@ export interface NativeGate {
     optimizationLevel: number
     policyHash: string
   }
-  /** Replaces the policy; resolves, once it is in force, to whether it is another one. */
-  replace(policy: NativeCompiledPolicy): Promise<boolean>
+  /** What the policy in force says, but for its tenants: a {@link PolicySpec} in JSON. */
+  spec(): string
+  /**
+   * Replaces the policy; resolves, once it is in force, to whether it is another one. One that `refreshes` tenants does not
+   * replace one that says something else.
+   */
+  replace(policy: NativeCompiledPolicy, refreshes: boolean): Promise<boolean>
   sweep(): void
   close(): void
 }

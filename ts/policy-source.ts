@@ -1,7 +1,6 @@
 /** Where policies come from: the definition that was given last, and its tenants. */
 
 import { policyDraft, policyFaults, type NativeCompiledPolicy } from './native.ts'
-import type { Grants } from './grant.ts'
 import { resolvePolicy, type PolicySettings, type Settings } from './options.ts'
 import { compileTenants } from './tenants.ts'
 
@@ -12,11 +11,6 @@ export class PolicySource {
 
   constructor(private readonly settings: Settings) {
     this.current = settings
-  }
-
-  /** What the policy grants tenants that it does not grant something of their own. */
-  get grants(): Grants {
-    return this.current.grants
   }
 
   /** How often tenants are loaded again, in milliseconds. */
