@@ -122,7 +122,11 @@ impl Gate {
     #[napi(catch_unwind)]
     pub fn rule_named(&self, name: String) -> error::Result<f64> {
         let mut sessions = self.sessions.borrow_mut();
-        let gate = sessions.get(self.id).and_then(|(session, _)| session.gate()).ok_or_else(closed)?;
+        let now = sessions.answer.now();
+        let session = sessions.get(self.id).map(|(session, _)| session);
+        let gate = session.and_then(|session| session.gate_mut()).ok_or_else(closed)?;
+        // Whoever counts on an older policy finds that it is stale when it decides.
+        gate.generation(now);
         Ok(gate.policy().image().rule_named(&name).map_or(-1.0, f64::from))
     }
 

@@ -114,12 +114,19 @@ export class InProcessLimiter implements Limiter {
       this.gate.expire(ticket, ttl)
       this.expiry.watch()
     }
+    // Where no limit was charged there is no ticket, and all the same it is settled once.
+    let open = decision.allowed
+    const once = (handIn: () => boolean): boolean => {
+      const wasOpen = open
+      open = false
+      return wasOpen && (ticket === 0 || handIn())
+    }
     return new Reserved(decision, {
       settle: (actual) => {
         if (!isCost(actual)) throw invalid('actual', actual, ACCEPTED_COST)
-        return ticket !== 0 && this.gate.settle(ticket, actual)
+        return once(() => this.gate.settle(ticket, actual))
       },
-      cancel: () => ticket !== 0 && this.gate.cancel(ticket),
+      cancel: () => once(() => this.gate.cancel(ticket)),
     })
   }
 
