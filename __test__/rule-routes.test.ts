@@ -85,10 +85,6 @@ test('what another limiter admitted, or this one passed over, counts as not char
   await other.close()
 })
 
-function request(path: string, last = ''): string {
-  return `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n${last}\r\n`
-}
-
 test('each request is charged anew on the same connection', async () => {
   const limiter = await limiterOf()
   await using server = await routed(limiter, (app) => {
