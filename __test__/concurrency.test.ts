@@ -299,3 +299,15 @@ function withResolvers<T>(): { promise: Promise<T>; resolve: (value: T | Promise
   const promise = new Promise<T>((settle) => (resolve = settle))
   return { promise, resolve }
 }
+
+test('a slot does not wait for the response to be judged', async () => {
+  await using limiter = await limiterOf({ namespace: 'concurrency-judged' })
+  const [, before] = FRAMEWORKS[0]!
+  const handle = limiter.middleware({
+    skipFailedRequests: true,
+    requestWasSuccessful: () => new Promise(() => undefined),
+  })
+  await using server = await listen(before(handle, (_req, res) => void res.end()))
+  for (let turn = 0; turn < 5; turn++) assert.equal((await server.get('/exports', acme)).status, 200)
+  assert.equal(free(limiter), 2)
+})

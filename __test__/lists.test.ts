@@ -138,3 +138,20 @@ test('without HTTP, the service says the address', async () => {
     [Infinity, Infinity, []],
   )
 })
+
+test('an address is on a list whether or not a proxy hands on its port', async () => {
+  const ips = ['203.0.113.7:51234', '[2001:db8:1:bad::9]:443', '::ffff:203.0.113.7']
+  for (const ip of ips) {
+    await using limiter = await enforceRateLimitPolicy({
+      namespace: `lists-port-${ip}`,
+      policyDefinition: { deny: { addresses: ['203.0.113.7', '2001:db8:1:bad::/64'] } },
+      clientIp: () => ip,
+    })
+    assert.equal(limiter.tryConsume('acme', { request: { ip } }).reason, 'denied', ip)
+    const handle = limiter.middleware()
+    await using server = await listen((req, res) => {
+      if (handle(req, res) === true) res.end()
+    })
+    assert.equal((await server.get('/', { 'x-tenant-id': 'acme' })).status, 403, ip)
+  }
+})

@@ -94,8 +94,8 @@ test('each request is charged anew on the same connection', async () => {
   const head = 'HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: acme\r\n'
   const answers = await server.raw(`GET /twice ${head}\r\nGET /once ${head}Connection: close\r\n\r\n`)
   assert.equal(answers.match(/HTTP\/1\.1 200/g)?.length, 2)
-  // Of the two handlers of one route, the second charges the rule alone.
-  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 0, all: 48, default: 98 })
+  // Of the two handlers of one route, the second finds everything charged.
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 1, all: 48, default: 98 })
 })
 
 test('a route that charges its rule alone still refuses whom the policy refuses', async () => {
@@ -172,4 +172,35 @@ test('a policy is explained in words', async () => {
   assert.match(text, /acme/)
   assert.match(text, /search/)
   assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 3, all: 50, default: 100 })
+})
+
+test('a rule that matches where a route names it, too, is charged once', async () => {
+  const rules = [{ name: 'export', match: { path: '/export' }, concurrency: 1 }]
+  const limiter = await limiterOf({ rules })
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware())
+    app.get('/export', limiter.middleware({ rule: 'export' }))
+  })
+  for (let turn = 0; turn < 3; turn++) assert.equal((await server.get('/export', acme)).status, 200)
+})
+
+test('a route for another tenant than the application charges all that applies to that one', async () => {
+  const limiter = await limiterOf()
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware())
+    app.get('/search', limiter.middleware({ rule: 'search', tenant: () => 'parent' }))
+  })
+  await server.get('/search', acme)
+  assert.deepEqual(left(limiter.peek('parent', { rule: 'search' })), { search: 2, all: 49, default: 99 })
+})
+
+test('a request that was let pass although it was refused is asked by the route for its rule alone', async () => {
+  const limiter = await limiterOf({ tenantOverrides: { acme: 0 } })
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware({ onLimited: (_req, _res, next) => next() }))
+    app.get('/search', limiter.middleware({ rule: 'search', statusCode: 418 }))
+  })
+  const statuses = []
+  for (let turn = 0; turn < 4; turn++) statuses.push((await server.get('/search', acme)).status)
+  assert.deepEqual(statuses.slice(3), [418])
 })

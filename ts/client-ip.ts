@@ -10,20 +10,26 @@ import type { HttpRequest } from './types.ts'
 export const UNKNOWN_ADDRESS = 'unknown'
 
 const MAPPED = '::ffff:'
-// Some proxies hand on the port: 203.0.113.7:51234.
-const WITH_PORT = /^([\d.]{7,15}):\d{1,5}$/
+// Some proxies hand on the port: 203.0.113.7:51234, or [2001:db8::1]:443.
+const WITH_PORT = /^(?:([\d.]{7,15}):\d{1,5}|\[([\da-fA-F:.]{2,45})\](?::\d{1,5})?)$/
+
+/** An address without the port that came with it. */
+export function bareAddress(address: string | undefined): string | undefined {
+  if (address === undefined || isIPv4(address) || isIPv6(address)) return address
+  const [, ipv4, ipv6] = WITH_PORT.exec(address) ?? []
+  return ipv4 ?? ipv6 ?? address
+}
 
 /** An address as a key: IPv4 (also IPv4-mapped) as it is, IPv6 as its subnet. */
-export function addressKey(address: string | undefined, ipv6Subnet: number): string {
+export function addressKey(given: string | undefined, ipv6Subnet: number): string {
+  const address = bareAddress(given)
   if (address === undefined) return UNKNOWN_ADDRESS
   if (isIPv4(address)) return address
   if (address.startsWith(MAPPED)) {
     const inner = address.slice(MAPPED.length)
     if (isIPv4(inner)) return inner
   }
-  if (isIPv6(address)) return subnetKey(address, ipv6Subnet)
-  const [, bare] = WITH_PORT.exec(address) ?? []
-  return bare !== undefined && isIPv4(bare) ? bare : UNKNOWN_ADDRESS
+  return isIPv6(address) ? subnetKey(address, ipv6Subnet) : UNKNOWN_ADDRESS
 }
 
 function subnetKey(address: string, bits: number): string {
@@ -36,18 +42,20 @@ function subnetKey(address: string, bits: number): string {
 
 /** Reads a request's client. */
 export interface ClientReader {
+  /** Without a port. */
   clientAddress: (req: HttpRequest) => string | undefined
   /** The same as a key. */
   clientKey: (req: HttpRequest) => string
   /** Any address as a key. */
-  addressKey: (address: string) => string
+  addressKey: (address: string | undefined) => string
 }
 
 export function clientReader(
   clientIp: ((req: HttpRequest) => string | undefined) | undefined,
   ipv6Subnet: number,
 ): ClientReader {
-  const clientAddress = clientIp === undefined ? fromSocket : checked(clientIp)
+  const given = clientIp === undefined ? fromSocket : checked(clientIp)
+  const clientAddress = (req: HttpRequest): string | undefined => bareAddress(given(req))
   return {
     clientAddress,
     clientKey: (req) => addressKey(clientAddress(req), ipv6Subnet),

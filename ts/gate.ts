@@ -101,15 +101,15 @@ export class Gate {
     }
     let outcome: number
     do {
-      outcome = this.chargeByRules(name, cost, inquiry, demand)
+      outcome = this.chargeByRules(name, cost, inquiry, demand, this.needs)
     } while (this.isStale(outcome))
     return outcome
   }
 
   /** Charges a tenant by its quota alone, or finds that there is more to it: {@link Outcome.stale}. */
   consume(tenant: string, cost: number): number {
-    this.byRules = false
     this.tick()
+    this.byRules = false
     answer[Slot.limiter] = this.id
     if (cost === 1) this.hot.consume(tenant)
     else if (!atCost(this.hot.consume, tenant, cost)) return Outcome.invalidCost
@@ -117,38 +117,38 @@ export class Gate {
   }
 
   private consumeAnonymous(key: string, cost: number): number {
-    this.byRules = false
     this.tick()
+    this.byRules = false
     answer[Slot.limiter] = this.id
     if (cost === 1) this.hot.consumeAnonymous(key)
     else if (!atCost(this.hot.consumeAnonymous, key, cost)) return Outcome.invalidCost
     return answer[Slot.outcome]!
   }
 
-  private chargeByRules(name: string, cost: number, inquiry: Inquiry, demand: Demand): number {
-    this.byRules = true
-    const { needs } = this
-    if (needs.address || needs.user || needs.keys.length > 0)
-      return this.chargeByKeys(name, cost, inquiry, demand)
-    const target = needs.path ? inquiry.target() : undefined
-    this.prepare(inquiry, demand)
-    if (cost === 1) this.hot.decide(name, target)
-    else if (!atCost((named) => this.hot.decide(named, target), name, cost)) return Outcome.invalidCost
-    return answer[Slot.outcome]!
-  }
-
-  private chargeByKeys(name: string, cost: number, inquiry: Inquiry, demand: Demand): number {
-    // Callbacks of the service come first: what they ask themselves passes through the same array.
-    const said = answers(inquiry, this.needs)
-    this.prepare(inquiry, demand)
-    if (cost === 1) this.hot.decideByKeys(name, ...said)
-    else if (!atCost((named) => this.hot.decideByKeys(named, ...said), name, cost)) return Outcome.invalidCost
+  private chargeByRules(
+    name: string,
+    cost: number,
+    inquiry: Inquiry,
+    demand: Demand,
+    needs: NativeNeeds,
+  ): number {
+    if (needs.address || needs.user || needs.keys.length > 0) {
+      const said = answers(inquiry, needs)
+      this.prepare(inquiry, demand, needs)
+      if (cost === 1) this.hot.decideByKeys(name, ...said)
+      else if (!atCost((named) => this.hot.decideByKeys(named, ...said), name, cost))
+        return Outcome.invalidCost
+    } else {
+      const target = needs.path ? inquiry.target() : undefined
+      this.prepare(inquiry, demand, needs)
+      if (cost === 1) this.hot.decide(name, target)
+      else if (!atCost((named) => this.hot.decide(named, target), name, cost)) return Outcome.invalidCost
+    }
     return answer[Slot.outcome]!
   }
 
   /** What {@link charge} would give. */
   examine(name: string, cost: number, inquiry: Inquiry, demand = NO_DEMAND): number {
-    this.byRules = true
     return this.asked(inquiry, demand, (said) => {
       let outcome: number = Outcome.invalidCost
       atCost(() => (outcome = this.native.examine([name, ...said])), name, cost)
@@ -215,6 +215,12 @@ export class Gate {
     return this.byRules ? answer[Slot.ticket]! : 0
   }
 
+  /** The response has ended: slots come back, and what was charged waits for one of those that follow. */
+  release(ticket: number): void {
+    this.tick()
+    this.native.release(ticket)
+  }
+
   /** Hands a ticket in: slots come back, costs stay. */
   end(ticket: number): boolean {
     this.tick()
@@ -243,6 +249,11 @@ export class Gate {
   expire(ticket: number, afterMs: number): void {
     this.tick()
     this.native.expire(ticket, afterMs)
+  }
+
+  /** What a rule is called in decisions: by its own name, or by that of the rule that does the same. */
+  calledRule(name: string): string | undefined {
+    return this.needs.rules[this.ruleNumber(name)]
   }
 
   /** Has the policy in force a rule of this name? */
@@ -337,18 +348,22 @@ export class Gate {
   ): number {
     let outcome: number
     do {
-      const said = this.needs.plain ? [] : answers(inquiry, this.needs)
-      this.prepare(inquiry, demand)
+      const { needs } = this
+      const said = needs.plain ? [] : answers(inquiry, needs)
+      this.prepare(inquiry, demand, needs)
       outcome = ask(said)
     } while (this.isStale(outcome))
     return outcome
   }
 
-  /** Leaves what is asked in the answer. */
-  private prepare(inquiry: Inquiry, demand: Demand): void {
-    const { needs } = this
+  /**
+   * Leaves what is asked in the answer, by the policy that `needs` is of. Callbacks of the service have been called before, or
+   * are called first: what they ask themselves passes through the same array, and may find another policy.
+   */
+  private prepare(inquiry: Inquiry, demand: Demand, needs: NativeNeeds): void {
     const method = needs.method ? inquiry.method() : 0
     this.tick()
+    this.byRules = true
     openRecord()
     answer[Slot.limiter] = this.id
     answer[Slot.generation] = needs.generation

@@ -1,5 +1,6 @@
 /** What a decision by rules asks of a request, and how it is answered: from HTTP, or from what the service says itself. */
 
+import { bareAddress } from './client-ip.ts'
 import { TollgateInputError } from './errors.ts'
 import { addon, type NativeNeeds } from './native.ts'
 import { printed } from './printed.ts'
@@ -50,11 +51,14 @@ export interface Reading {
   clientKey: (req: HttpRequest) => string
   clientAddress: (req: HttpRequest) => string | undefined
   /** An address as a key. */
-  addressKey: (address: string) => string
+  addressKey: (address: string | undefined) => string
 }
 
 /** What an HTTP request answers. */
 export class HttpInquiry implements Inquiry {
+  private client: string | undefined
+  private clientIsRead = false
+
   constructor(
     private readonly req: HttpRequest,
     private readonly reading: Reading,
@@ -72,11 +76,15 @@ export class HttpInquiry implements Inquiry {
   }
 
   address(): string | undefined {
-    return this.reading.clientAddress(this.req)
+    if (!this.clientIsRead) {
+      this.client = this.reading.clientAddress(this.req)
+      this.clientIsRead = true
+    }
+    return this.client
   }
 
-  addressKey(): string | undefined {
-    return this.reading.clientKey(this.req)
+  addressKey(): string {
+    return this.reading.addressKey(this.address())
   }
 
   key(name: string): string | undefined {
@@ -100,7 +108,7 @@ export class SaidInquiry implements Inquiry {
   }
 
   address(): string | undefined {
-    return this.facts.ip
+    return bareAddress(this.facts.ip)
   }
 
   addressKey(): string | undefined {

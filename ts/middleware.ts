@@ -8,7 +8,7 @@
 import type { ServerResponse } from 'node:http'
 import { judgeRefund, whenDone, type RefundRule } from './completion.ts'
 import { TollgateInputError } from './errors.ts'
-import type { Demand, Gate } from './gate.ts'
+import type { Gate } from './gate.ts'
 import { headerWriter, writeRetryAfter } from './headers.ts'
 import { HttpInquiry, type Reading } from './inquiry.ts'
 import { Outcome } from './native.ts'
@@ -28,13 +28,19 @@ export interface RequestReading extends Reading {
   alert: (option: string, error: unknown) => void
 }
 
+/** In place of an outcome: the request has been charged by this route's rule before. */
+const CHARGED_BEFORE = Number.MIN_SAFE_INTEGER
+
+/** How long what was charged may wait to be judged; then it stays charged. */
+const LONGEST_JUDGEMENT_MS = 5 * 60 * 1000
+
 /** Is the request admitted? If not, it is answered. */
 type Admission = boolean | Promise<boolean>
 
 /** A request handler with its options folded in. */
 export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareSettings): Middleware {
   const { skip, cost, rule, onLimited, statusCode } = settings
-  const { clientKey, rejectMissing } = reading
+  const { rejectMissing } = reading
   if (rule !== undefined) admissions.remember(gate)
   const resolveTenant = settings.tenant ?? reading.resolveTenant
   const writeHeaders = headerWriter(settings.headers, gate)
@@ -72,11 +78,9 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     tenant: string | null | undefined,
     tokens: number,
   ): Admission {
-    let key = tenant ?? ''
     const inquiry = new HttpInquiry(req, reading)
-    const ruleAlone = rule !== undefined && admissions.has(req, gate)
-    const demand = demanded(ruleAlone)
-    let outcome: number = key === '' ? Outcome.invalidTenant : gate.charge(key, tokens, inquiry, demand)
+    let key = tenant ?? ''
+    let outcome: number = key === '' ? Outcome.invalidTenant : asked(req, key, false, tokens, inquiry)
     // What cannot name a tenant never reaches a tenant's bucket.
     const anonymous = outcome === Outcome.invalidTenant
     if (anonymous) {
@@ -84,31 +88,51 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
         send(res, 400, TENANT_MISSING)
         return false
       }
-      key = clientKey(req)
-      outcome = gate.charge(key, tokens, inquiry, demanded(ruleAlone, true))
+      key = inquiry.addressKey()
+      outcome = asked(req, key, true, tokens, inquiry)
     }
+    if (outcome === CHARGED_BEFORE) return true
     if (outcome < 0) throw gate.failure(outcome, key, tokens)
     const ticket = gate.lastTicket()
+    // First of all: what fails from here on must not keep a slot.
+    if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     const decision = gate.decision(outcome, anonymous ? undefined : key)
     leaveDecision(req, decision)
     const refusal = forbidden(outcome)
     // Of limits that did not apply there is nothing to say.
     if (writeHeaders !== undefined && refusal === undefined && !res.headersSent)
       writeHeaders(res, decision, key)
-    if (!decision.allowed) return refuse(req, res, next, decision, refusal)
-    if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
-    admissions.add(req, gate)
+    const { allowed } = decision
+    const charged = (): void =>
+      admissions.add(req, gate, key, anonymous, () =>
+        allowed ? decision.limits.map((limit) => limit.rule) : [],
+      )
+    if (!allowed) return refuse(req, res, next, decision, refusal, charged)
+    charged()
     return true
   }
 
-  function demanded(ruleAlone: boolean, anonymous = false): Demand | undefined {
-    if (!ruleAlone) return anonymous ? anonymousDemand : tenantDemand
-    return { ...(anonymous ? anonymousDemand : tenantDemand), ruleAlone }
+  /** Charges what has not been charged before; gives an outcome, or {@link CHARGED_BEFORE}. */
+  function asked(
+    req: HttpRequest,
+    name: string,
+    anonymous: boolean,
+    tokens: number,
+    inquiry: HttpInquiry,
+  ): number {
+    const demand = anonymous ? anonymousDemand : tenantDemand
+    const before = rule === undefined ? undefined : admissions.of(req, gate, name, anonymous)
+    if (rule === undefined || before === undefined) return gate.charge(name, tokens, inquiry, demand)
+    if (before.rules.has(gate.calledRule(rule) ?? rule)) return CHARGED_BEFORE
+    return gate.charge(name, tokens, inquiry, { ...demand, ruleAlone: true })
   }
 
   /** The request has ended. */
   function handIn(req: HttpRequest, res: ServerResponse, ticket: number, sent: boolean): void {
     if (!refunding) return void gate.end(ticket)
+    // Slots do not wait for a judgement, which may take its time, or never come.
+    gate.release(ticket)
+    gate.expire(ticket, LONGEST_JUDGEMENT_MS)
     judgeRefund(
       sent,
       refunds,
@@ -124,13 +148,14 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     next: Next | undefined,
     decision: Decision,
     refusal: Refusal | undefined,
+    admitted: () => void,
   ): Admission {
     const status = refusal === undefined ? statusCode : 403
     if (!res.headersSent) {
       res.statusCode = status
       writeRetryAfter(res, decision)
     }
-    if (onLimited !== undefined) return answered(req, res, next, decision)
+    if (onLimited !== undefined) return answered(req, res, next, decision, admitted)
     send(res, status, refusal ?? quotaRefusal(decision))
     return false
   }
@@ -141,13 +166,18 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     res: ServerResponse,
     next: Next | undefined,
     decision: Decision,
+    admitted: () => void,
   ): Admission {
     let passed = false
     const pass: Next = (error) => {
       if (error !== undefined && error !== null) throw error
       passed = true
     }
-    return followed(onLimited?.(req, res, next ?? pass, decision), () => passed)
+    const goOn: Next = (error) => {
+      if (error === undefined || error === null) admitted()
+      return (next ?? pass)(error)
+    }
+    return followed(onLimited?.(req, res, goOn, decision), () => passed)
   }
 
   function rateLimit(req: HttpRequest, res: ServerResponse, next: Next): void
