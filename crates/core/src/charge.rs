@@ -224,7 +224,7 @@ enum Preparation<'a> {
 }
 
 /// What came of the quick way.
-enum Quick {
+pub(crate) enum Quick {
     Decided,
     /// It has to be done the slow way. The first so many of the ruling have been charged, and are to be given back.
     Slow {
@@ -237,7 +237,7 @@ enum Quick {
 }
 
 #[inline]
-fn quickly<'a>(
+pub(crate) fn quickly<'a>(
     table: &'a Table,
     hasher: &KeyHasher,
     request: &Request<'_>,

@@ -15,6 +15,8 @@ use crate::slot::{Kind, Meta};
 use crate::table::Table;
 use crate::{Epoch, Key, KeyHasher, Nanos, Policy, Subject};
 
+mod charge;
+
 /// One second after the tables' epoch. Nothing refills meanwhile.
 const NOW: Nanos = Nanos::from_secs(1);
 
@@ -24,8 +26,12 @@ fn hasher() -> KeyHasher {
 
 /// A policy of `quota` tokens an hour for everybody.
 fn policy(quota: u64) -> Arc<Policy> {
+    policy_with_rules(quota, "[]")
+}
+
+fn policy_with_rules(quota: u64, rules: &str) -> Arc<Policy> {
     let limit = format!(r#"{{ "quota": {quota}, "windowMs": 3600000, "algorithm": "token-bucket" }}"#);
-    let spec = Spec::parse(format!(r#"{{ "default": {limit} }}"#).as_bytes()).unwrap();
+    let spec = Spec::parse(format!(r#"{{ "default": {limit}, "rules": {rules} }}"#).as_bytes()).unwrap();
     let compiled = Draft::new(&spec, OptimizationLevel::default()).unwrap().compile().unwrap();
     Arc::new(Policy::new(compiled, hasher()))
 }

@@ -3,7 +3,7 @@
 //!
 //! For ten seconds' worth of a thousand swaps each: `cargo test --release -p tollgate-core --test swap -- --ignored --nocapture`.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that fails, fails")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a test that fails, fails")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
