@@ -55,7 +55,7 @@ impl Who {
         match cost {
             Some(cost) => gate.decide(&request, cost, Nanos::ZERO, ruling),
             None => gate.examine(&request, 1, Nanos::ZERO, ruling),
-        }
+        };
     }
 
     fn all() -> impl Iterator<Item = Self> {

@@ -282,7 +282,12 @@ fn an_image_says_what_of_a_request_it_needs() {
         rule(json!({ "per": ["user", "ip", "a"] })),
         Needs { user: true, address: true, keys: 1, ..nothing }
     );
-    assert_eq!(rule(json!({ "per": ["user"], "quota": "unlimited" })), nothing);
+    // No request meets it by itself, but one may name it.
+    let unmet = json!({ "per": ["user"], "match": { "tier": ["nobody"] } });
+    let mut policy = json!({ "rules": [{ "name": "rule", "quota": 5, "windowMs": 1000 }] });
+    policy["tiers"] = json!({ "nobody": { "quota": 1, "windowMs": 1000, "algorithm": "token-bucket" } });
+    policy["rules"][0].as_object_mut().unwrap().extend(unmet.as_object().unwrap().clone());
+    assert_eq!(compiled(policy, &[]).image.needs(), Needs { user: true, ..nothing });
     let listed = compiled(json!({ "deny": { "addresses": ["10.0.0.1"] } }), &[]).image.needs();
     assert_eq!(listed, Needs { address: true, ..nothing });
 }
