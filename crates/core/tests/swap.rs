@@ -81,7 +81,9 @@ struct Admitted {
 /// Which policy's limits are these? They are those of one.
 fn policy_of(ruling: &Ruling, limits: [&[(Option<u16>, u64)]; 2]) -> usize {
     let told: Vec<_> = ruling.applied().iter().map(|each| (each.rule, each.decision.quota)).collect();
-    limits.iter().position(|limits| *limits == told).unwrap_or_else(|| panic!("half a policy: {told:?}"))
+    let policy = limits.iter().position(|limits| *limits == told);
+    assert!(policy.is_some(), "half a policy: {told:?}");
+    policy.unwrap_or_default()
 }
 
 fn request<'a>(name: &'a str, target: &'a str, values: &'a [Option<&'a [u8]>]) -> Request<'a> {
