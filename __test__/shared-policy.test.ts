@@ -133,6 +133,20 @@ test('of policies that are applied at once, the last one is in force, however lo
   assert.equal(limiter.peek('acme').limit, 3)
 })
 
+test('a namespace is free once its last limiter is closed, whatever is still going on in the background', async () => {
+  for (let round = 1; round <= 20; round++) {
+    const policyDefinition = { defaultQuota: round }
+    const limiter = await enforceRateLimitPolicy({
+      namespace: 'reopened',
+      clock: clock.now,
+      policyDefinition,
+    })
+    // So many keys that tables grow, which is background work.
+    for (let tenant = 0; tenant < 5_000; tenant++) limiter.tryConsume(`tenant-${tenant}`)
+    await limiter.close()
+  }
+})
+
 async function slow(): Promise<Record<string, number>> {
   await turns(20)
   return { acme: 1 }

@@ -6,17 +6,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, FromNapiValue, JsObjectValue, Object, Unknown};
 use napi::sys;
 use napi_derive::napi;
-use tollgate_core::{Gate, Subject};
+use tollgate_core::Subject;
 
 use crate::answer::Answer;
 use crate::arguments::Arguments;
 use crate::error::{Result, internal};
 use crate::hot;
+use crate::namespace::Space;
 use crate::session::Session;
 
 /// On one environment's thread alone.
@@ -31,8 +33,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn enter(&mut self, gate: Gate, given_clock: bool) -> usize {
-        self.limiters.push(Session::new(gate, given_clock));
+    pub fn enter(&mut self, space: Arc<Space>, given_clock: bool) -> usize {
+        self.limiters.push(Session::new(space, given_clock));
         self.limiters.len() - 1
     }
 

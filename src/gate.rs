@@ -85,8 +85,9 @@ impl Gate {
         let capacity = Capacity { max_keys, key_share };
         let given_clock = sessions.answer.gives_time();
         let now = crate::clock::epoch(sessions.answer.now(), given_clock);
-        let (engine, in_force) = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
-        let id = sessions.enter(engine.gate(), given_clock);
+        let space = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
+        let in_force = Arc::clone(&space.in_force);
+        let id = sessions.enter(space, given_clock);
         Ok(Self { sessions: Rc::clone(&channel.sessions), id, in_force })
     }
 

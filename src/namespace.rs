@@ -9,13 +9,14 @@ use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
 use crate::compiled::{CompiledPolicy, Definition};
 use crate::error::{Code, Error, Result, internal};
 
-static SPACES: LazyLock<Mutex<HashMap<String, Space>>> = LazyLock::new(Mutex::default);
+static SPACES: LazyLock<Mutex<HashMap<String, Weak<Space>>>> = LazyLock::new(Mutex::default);
 static HASHER: OnceLock<KeyHasher> = OnceLock::new();
 
-/// A namespace in use.
-struct Space {
-    engine: Weak<Engine>,
-    in_force: Arc<InForce>,
+/// A namespace in use: by who holds it, and by nobody else. Work in the background holds the engine alone, so a namespace is
+/// free once its last limiter is closed.
+pub struct Space {
+    pub engine: Arc<Engine>,
+    pub in_force: Arc<InForce>,
     /// The policy that it began with.
     declared: Declared,
 }
@@ -67,7 +68,7 @@ pub fn hasher() -> KeyHasher {
     *HASHER.get_or_init(KeyHasher::random)
 }
 
-/// The engine of a namespace, made now if this is the first to ask for it. Who `refreshes` its tenants may come with others
+/// A namespace, made now if this is the first to ask for it. Who `refreshes` its tenants may come with others
 /// than those in force, and has the latter until it does.
 ///
 /// # Errors
@@ -78,12 +79,10 @@ pub fn enter(
     capacity: Capacity,
     refreshes: bool,
     now: Epoch,
-) -> Result<(Arc<Engine>, Arc<InForce>)> {
+) -> Result<Arc<Space>> {
     let mut spaces = SPACES.lock();
     let declared = Declared { hash: policy.hash(), without_tenants: Arc::clone(&policy.definition().hash) };
-    if let Some((space, engine)) =
-        spaces.get(namespace).and_then(|space| Some((space, space.engine.upgrade()?)))
-    {
+    if let Some(space) = spaces.get(namespace).and_then(Weak::upgrade) {
         let conflict = |what: &str| {
             Error::new(
                 Code::NamespaceConflict,
@@ -97,15 +96,15 @@ pub fn enter(
         if space.declared != declared && !alike {
             return Err(conflict("policy"));
         }
-        if engine.capacity() != capacity {
+        if space.engine.capacity() != capacity {
             return Err(conflict("maxKeys or keyShare"));
         }
-        return Ok((engine, Arc::clone(&space.in_force)));
+        return Ok(space);
     }
-    spaces.retain(|_, space| space.engine.strong_count() > 0);
+    spaces.retain(|_, space| space.strong_count() > 0);
     let engine = Arc::new(Engine::new(hasher(), policy.compiled(), capacity, now).map_err(internal)?);
     let in_force = Arc::new(InForce::new(policy.definition().clone()));
-    let space = Space { engine: Arc::downgrade(&engine), in_force: Arc::clone(&in_force), declared };
-    spaces.insert(namespace.to_owned(), space);
-    Ok((engine, in_force))
+    let space = Arc::new(Space { engine, in_force, declared });
+    spaces.insert(namespace.to_owned(), Arc::downgrade(&space));
+    Ok(space)
 }

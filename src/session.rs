@@ -12,6 +12,7 @@ use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Request, Ruling, Sc
 use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, NO_TOKENS, STALE};
 use crate::arguments::Arguments;
 use crate::clock;
+use crate::namespace::Space;
 use crate::tickets::{Settlement, Tickets};
 use crate::upkeep::Upkeep;
 
@@ -27,6 +28,8 @@ const ENDED_AT_ONCE: usize = 100;
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
     gate: Option<Gate>,
+    /// The namespace, as long as the gate is open.
+    space: Option<Arc<Space>>,
     ruling: Ruling,
     tickets: Tickets,
     /// Does JavaScript give the time? Then that is the wall clock too.
@@ -37,9 +40,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(gate: Gate, given_clock: bool) -> Self {
+    pub fn new(space: Arc<Space>, given_clock: bool) -> Self {
+        let gate = Some(space.engine.gate());
         let (ruling, tickets, upkeep) = (Ruling::default(), Tickets::default(), Arc::default());
-        Self { gate: Some(gate), ruling, tickets, given_clock, last_seen: Nanos::ZERO, upkeep }
+        let space = Some(space);
+        Self { gate, space, ruling, tickets, given_clock, last_seen: Nanos::ZERO, upkeep }
     }
 
     pub fn gate(&self) -> Option<&Gate> {
@@ -53,6 +58,7 @@ impl Session {
     /// Who is gone holds no slots. Many are given back on libuv's pool, where there still is an environment for that.
     pub fn close(&mut self, env: Option<sys::napi_env>, now: Nanos) {
         let Some(mut gate) = self.gate.take() else { return };
+        self.space = None;
         let tickets = std::mem::take(&mut self.tickets);
         match env {
             Some(env) if tickets.len() > ENDED_AT_ONCE => {
