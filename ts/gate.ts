@@ -38,6 +38,16 @@ export interface Demand {
   ticket?: boolean
 }
 
+/** What a decision came from: each limit that applied, or the tenant's own. */
+export type Limits = LimitsRecord | SoleLimit
+
+/** The only limit that applied. */
+export interface SoleLimit {
+  /** Infinity without a limit. */
+  quota: number
+  windowMs: number
+}
+
 /** What a cost may be. */
 export const ACCEPTED_COST = `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`
 
@@ -68,7 +78,7 @@ export class Gate {
   private readonly clock: (() => number) | undefined
   private needs = UNREAD
   private byRules = false
-  private record: LimitsRecord | undefined
+  private record = LimitsRecord.NONE
   /** Rules by name, in the policy of `needs`. */
   private numbers = new Map<string, number>()
 
@@ -205,9 +215,10 @@ export class Gate {
     )
   }
 
-  /** What each limit said of the last {@link decision}; none where the tenant alone decided. */
-  lastRecord(): LimitsRecord | undefined {
-    return this.byRules ? this.record : undefined
+  /** What headers tell of the last {@link decision}. */
+  lastLimits(): Limits {
+    if (this.byRules) return this.record
+    return { quota: answer[Slot.quota]!, windowMs: answer[Slot.windowMs]! }
   }
 
   /** The ticket of the last call of {@link charge}; 0 if nothing was charged that may come back. */
@@ -282,16 +293,6 @@ export class Gate {
       default:
         return new TollgateClosedError()
     }
-  }
-
-  /** The quota that the last decision came from: Infinity without a limit. */
-  lastQuota(): number {
-    return answer[Slot.quota]!
-  }
-
-  /** The window of {@link lastQuota}, in milliseconds. */
-  lastWindowMs(): number {
-    return answer[Slot.windowMs]!
   }
 
   /** Changes tenants of the policy in force; resolves, once that is done, to which of `removed` were named. */

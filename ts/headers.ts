@@ -2,26 +2,26 @@
 
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
-import type { Gate } from './gate.ts'
-import { QUOTA, type LimitsRecord } from './ledger.ts'
+import type { Limits } from './gate.ts'
+import { LimitsRecord, QUOTA } from './ledger.ts'
 import { Applied } from './native.ts'
 import type { Decision, HeaderVersion } from './types.ts'
 
-/** Writes the headers of a decision that a gate has just made. `key` is what it was charged to. */
-export type HeaderWriter = (res: ServerResponse, decision: Decision, key: string) => void
+/** Writes the headers of a decision, and of the limits that it came from. `key` is what it was charged to. */
+export type HeaderWriter = (res: ServerResponse, decision: Decision, limits: Limits, key: string) => void
 
 /** A writer for several versions; none if there is nothing to write. */
-export function headerWriter(versions: readonly HeaderVersion[], gate: Gate): HeaderWriter | undefined {
+export function headerWriter(versions: readonly HeaderVersion[]): HeaderWriter | undefined {
   const writers: HeaderWriter[] = []
   // The same two fields: draft-8 says all that draft-11 does.
-  if (versions.includes('draft-8')) writers.push(writeDraft8(gate))
-  else if (versions.includes('draft-11')) writers.push(writeDraft11(gate))
+  if (versions.includes('draft-8')) writers.push(writeDraft8())
+  else if (versions.includes('draft-11')) writers.push(writeDraft11())
   if (versions.includes('legacy')) writers.push(writeLegacy)
   const [first, second] = writers
   if (first === undefined || second === undefined) return first
-  return (res, decision, key) => {
-    first(res, decision, key)
-    second(res, decision, key)
+  return (res, decision, limits, key) => {
+    first(res, decision, limits, key)
+    second(res, decision, limits, key)
   }
 }
 
@@ -97,12 +97,11 @@ function rateLimit(level: Level, { rule, quota, windowMs }: PolicyField): string
 }
 
 /** Writes both fields of every limit that applied, the one that decided first; `more` is added to each. */
-function fieldWriter(gate: Gate, more: (key: string) => string): HeaderWriter {
+function fieldWriter(more: (key: string) => string): HeaderWriter {
   const policyField = policyFields()
-  return (res, decision, key) => {
-    const record = gate.lastRecord()
-    if (record !== undefined) return writeAll(res, record, policyField, more(key))
-    const policy = policyField(QUOTA, gate.lastQuota(), gate.lastWindowMs())
+  return (res, decision, limits, key) => {
+    if (limits instanceof LimitsRecord) return writeAll(res, limits, policyField, more(key))
+    const policy = policyField(QUOTA, limits.quota, limits.windowMs)
     if (policy === null) return
     res.setHeader('RateLimit-Policy', policy.value + more(key))
     res.setHeader('RateLimit', rateLimit(decision, policy) + more(key))
@@ -130,13 +129,13 @@ function writeAll(res: ServerResponse, record: LimitsRecord, policyField: Policy
   res.setHeader('RateLimit', levels)
 }
 
-function writeDraft11(gate: Gate): HeaderWriter {
-  return fieldWriter(gate, () => '')
+function writeDraft11(): HeaderWriter {
+  return fieldWriter(() => '')
 }
 
-function writeDraft8(gate: Gate): HeaderWriter {
+function writeDraft8(): HeaderWriter {
   const partitionKey = partitionKeys()
-  return fieldWriter(gate, (key) => `;pk=:${partitionKey(key)}:`)
+  return fieldWriter((key) => `;pk=:${partitionKey(key)}:`)
 }
 
 /** Partition keys that are remembered, in each of two generations. */

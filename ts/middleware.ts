@@ -43,7 +43,7 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
   const { rejectMissing } = reading
   if (rule !== undefined) admissions.remember(gate)
   const resolveTenant = settings.tenant ?? reading.resolveTenant
-  const writeHeaders = headerWriter(settings.headers, gate)
+  const writeHeaders = headerWriter(settings.headers)
   const quotaRefusal = quotaRefusals(statusCode)
   const requestWasSuccessful = settings.requestWasSuccessful ?? successful
   const refunds: RefundRule = {
@@ -94,14 +94,15 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     if (outcome === CHARGED_BEFORE) return true
     if (outcome < 0) throw gate.failure(outcome, key, tokens)
     const ticket = gate.lastTicket()
-    // First of all: what fails from here on must not keep a slot.
-    if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     const decision = gate.decision(outcome, anonymous ? undefined : key)
+    const limits = gate.lastLimits()
+    // Before anything else that may throw: what was charged comes back in any case.
+    if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     leaveDecision(req, decision)
     const refusal = forbidden(outcome)
     // Of limits that did not apply there is nothing to say.
     if (writeHeaders !== undefined && refusal === undefined && !res.headersSent)
-      writeHeaders(res, decision, key)
+      writeHeaders(res, decision, limits, key)
     const { allowed } = decision
     const charged = (): void =>
       admissions.add(req, gate, key, anonymous, () =>
