@@ -155,3 +155,30 @@ test('an address is on a list whether or not a proxy hands on its port', async (
     assert.equal((await server.get('/', { 'x-tenant-id': 'acme' })).status, 403, ip)
   }
 })
+
+test('the address is asked for once, whoever wants to know it', async () => {
+  let asked = 0
+  await using limiter = await enforceRateLimitPolicy({
+    namespace: 'lists-once',
+    tenantResolutionStrategy: 'ip',
+    policyDefinition: {
+      deny: { addresses: ['192.0.2.1'] },
+      rules: [{ name: 'client', per: 'ip', quota: 5 }],
+    },
+    clientIp: () => {
+      asked += 1
+      return '203.0.113.7:51234'
+    },
+  })
+  const [first, second] = [limiter.middleware(), limiter.middleware({ rule: 'client' })]
+  await using server = await listen((req, res) => {
+    if (first(req, res) === true && second(req, res) === true) res.end()
+  })
+  assert.equal((await server.get()).status, 200)
+  assert.equal(asked, 1)
+  const { limits } = limiter.peek('203.0.113.7', { request: { ip: '203.0.113.7' } })
+  assert.deepEqual(
+    limits.map(({ remaining }) => remaining),
+    [4, 119],
+  )
+})

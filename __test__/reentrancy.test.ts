@@ -116,3 +116,17 @@ test('a cost callback that charges the limiter does not disturb the decision', a
   assert.equal(handle(req as never, {} as never), true)
   assert.equal((req as never as { rateLimit: Decision }).rateLimit.remaining, 117)
 })
+
+test('a judge of a response that has ended already does not disturb the decision', async () => {
+  await using limiter = await enforceRateLimitPolicy({ namespace: 'reentrancy-judge', clock: () => 0 })
+  const handle = limiter.middleware({
+    headers: 'none',
+    skipFailedRequests: true,
+    requestWasSuccessful: () => limiter.tryConsume('globex', { cost: 50 }).allowed,
+  })
+  const req = { headers: { 'x-tenant-id': 'acme' } }
+  const res = { socket: {}, writableFinished: true, writableEnded: true, off: nothing }
+  handle(req as never, res as never)
+  const { remaining, tenant } = (req as never as { rateLimit: Decision }).rateLimit
+  assert.deepEqual([tenant, remaining, limiter.peek('globex').remaining], ['acme', 119, 70])
+})

@@ -204,3 +204,14 @@ test('a request that was let pass although it was refused is asked by the route 
   for (let turn = 0; turn < 4; turn++) statuses.push((await server.get('/search', acme)).status)
   assert.deepEqual(statuses.slice(3), [418])
 })
+
+test('a route for one tenant after another remembers what each of them was charged', async () => {
+  const limiter = await limiterOf()
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware(), limiter.middleware({ rule: 'search', tenant: () => 'parent' }))
+    app.get('/search', limiter.middleware({ rule: 'search' }))
+  })
+  await server.get('/search', acme)
+  assert.deepEqual(left(limiter.peek('parent', { rule: 'search' })), { search: 2, all: 49, default: 99 })
+  assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 2, all: 49, default: 99 })
+})

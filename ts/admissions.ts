@@ -4,18 +4,18 @@
  */
 
 import type { Gate } from './gate.ts'
-import type { HttpRequest } from './types.ts'
+import type { Decision, HttpRequest } from './types.ts'
 
-/** What a request was charged. */
+/** What a request was charged, each time that it was admitted for the same tenant or client. */
 export interface Admission {
   /** Whom: a tenant, or a client's address. */
   readonly name: string
   readonly anonymous: boolean
-  /** By which rules, the tenant's quota among them. */
-  readonly rules: ReadonlySet<string>
+  /** A refused one among them was let pass by the service, and has charged nothing. */
+  readonly decisions: Decision[]
 }
 
-const admissions = new WeakMap<Gate, WeakMap<HttpRequest, Admission>>()
+const admissions = new WeakMap<Gate, WeakMap<HttpRequest, Admission[]>>()
 /** So that limiters without such a route look no further. */
 let anyRemembers = false
 
@@ -25,23 +25,31 @@ export function remember(gate: Gate): void {
   if (!admissions.has(gate)) admissions.set(gate, new WeakMap())
 }
 
-/** Adds what a request was charged; `rules` is asked only if it is remembered. */
 export function add(
   req: HttpRequest,
   gate: Gate,
   name: string,
   anonymous: boolean,
-  rules: () => readonly string[],
+  decision: Decision,
 ): void {
   if (!anyRemembers) return
   const requests = admissions.get(gate)
   if (requests === undefined) return
-  const before = of(req, gate, name, anonymous)?.rules ?? []
-  requests.set(req, { name, anonymous, rules: new Set([...before, ...rules()]) })
+  const before = of(req, gate, name, anonymous)
+  if (before !== undefined) return void before.decisions.push(decision)
+  requests.set(req, [...(requests.get(req) ?? []), { name, anonymous, decisions: [decision] }])
 }
 
 /** What a request was charged for a tenant, or for a client without one; none if it was not admitted for them. */
 export function of(req: HttpRequest, gate: Gate, name: string, anonymous: boolean): Admission | undefined {
-  const admission = admissions.get(gate)?.get(req)
-  return admission?.name === name && admission.anonymous === anonymous ? admission : undefined
+  const those = admissions.get(gate)?.get(req)
+  return those?.find((admission) => admission.name === name && admission.anonymous === anonymous)
+}
+
+/** Has it been charged by this rule? */
+export function chargedBy({ decisions }: Admission, rule: string): boolean {
+  // A shadow rule that would refuse has charged nothing.
+  return decisions.some(
+    (each) => each.allowed && each.limits.some((limit) => limit.rule === rule && limit.allowed),
+  )
 }

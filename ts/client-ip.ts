@@ -67,8 +67,10 @@ function fromSocket(req: HttpRequest): string | undefined {
   return req.ip ?? req.socket?.remoteAddress
 }
 
+/** Asks once for each request, however many limits and lists want to know: a lookup may be dear, or have effects. */
 function checked(clientIp: (req: HttpRequest) => string | undefined): typeof fromSocket {
-  return (req) => {
+  const known = new WeakMap<HttpRequest, { address: string | undefined }>()
+  const read = (req: HttpRequest): string | undefined => {
     const address: unknown = clientIp(req)
     if (address !== undefined && address !== null && typeof address !== 'string') {
       throw new TollgateInputError(
@@ -77,5 +79,13 @@ function checked(clientIp: (req: HttpRequest) => string | undefined): typeof fro
       )
     }
     return address ?? undefined
+  }
+  return (req) => {
+    let client = known.get(req)
+    if (client === undefined) {
+      client = { address: read(req) }
+      known.set(req, client)
+    }
+    return client.address
   }
 }

@@ -103,13 +103,9 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     // Of limits that did not apply there is nothing to say.
     if (writeHeaders !== undefined && refusal === undefined && !res.headersSent)
       writeHeaders(res, decision, limits, key)
-    const { allowed } = decision
-    const charged = (): void =>
-      admissions.add(req, gate, key, anonymous, () =>
-        allowed ? decision.limits.map((limit) => limit.rule) : [],
-      )
-    if (!allowed) return refuse(req, res, next, decision, refusal, charged)
-    charged()
+    const admitted = (): void => admissions.add(req, gate, key, anonymous, decision)
+    if (!decision.allowed) return refuse(req, res, next, decision, refusal, admitted)
+    admitted()
     return true
   }
 
@@ -124,7 +120,7 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     const demand = anonymous ? anonymousDemand : tenantDemand
     const before = rule === undefined ? undefined : admissions.of(req, gate, name, anonymous)
     if (rule === undefined || before === undefined) return gate.charge(name, tokens, inquiry, demand)
-    if (before.rules.has(gate.calledRule(rule) ?? rule)) return CHARGED_BEFORE
+    if (admissions.chargedBy(before, gate.calledRule(rule) ?? rule)) return CHARGED_BEFORE
     return gate.charge(name, tokens, inquiry, { ...demand, ruleAlone: true })
   }
 
