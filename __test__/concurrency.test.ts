@@ -130,6 +130,29 @@ for (const [name, framework] of [
   })
 }
 
+test('a slot comes back when headers cannot be written, or the decision cannot be left on the request', async () => {
+  const fault = new Error('not now')
+  const throws = (): never => {
+    throw fault
+  }
+  for (const spoil of [
+    (_req: object, res: ServerResponse) => Object.assign(res, { setHeader: throws }),
+    (req: object) => Object.defineProperty(req, 'rateLimit', { set: throws }),
+  ]) {
+    await using limiter = await limiterOf()
+    const handle = limiter.middleware()
+    await using server = await listen((req, res) => {
+      spoil(req, res)
+      handle(req, res, (error) => {
+        assert.equal(error, fault)
+        res.writeHead(500).end(String(free(limiter)))
+      })
+    })
+    assert.equal((await server.get('/exports', acme)).body, '1')
+    assert.equal(free(limiter), 2)
+  }
+})
+
 test('a slot is not kept for a response that ended while a tenant was being looked up', async () => {
   const lookup = withResolvers<string>()
   await using limiter = await limiterOf({ tenantResolutionStrategy: () => lookup.promise })
