@@ -565,8 +565,9 @@ interface AlertEvent {
     /**
      * - `'callback-failed'`: a callback of the service threw where no request can carry the error.
      * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
+     * - `'rule-missing'`: a route names a rule that the policy in force has not, and goes on without it; told once.
      */
-    kind: 'callback-failed' | 'tenant-refresh-failed';
+    kind: 'callback-failed' | 'tenant-refresh-failed' | 'rule-missing';
     /** The option that holds the callback. */
     option: string;
     /** What it threw, or what was wrong with what it gave. */

@@ -215,3 +215,27 @@ test('a route for one tenant after another remembers what each of them was charg
   assert.deepEqual(left(limiter.peek('parent', { rule: 'search' })), { search: 2, all: 49, default: 99 })
   assert.deepEqual(left(limiter.peek('acme', { rule: 'search' })), { search: 2, all: 49, default: 99 })
 })
+
+test('a route adds what it charges to the headers that are there', async () => {
+  const limiter = await limiterOf()
+  await using server = await routed(limiter, (app) => {
+    app.use(limiter.middleware())
+    app.get('/search', limiter.middleware({ rule: 'search' }))
+  })
+  const { headers } = await server.get('/search', acme)
+  assert.equal(headers['ratelimit-policy'], '"search";q=3;w=10, "all";q=50;w=60, "default";q=100;w=60')
+  assert.equal(headers['ratelimit'], '"search";r=2;t=4, "all";r=49;t=2, "default";r=99;t=1')
+})
+
+test('a route whose rule is gone goes on without it, and tells so once', async () => {
+  const limiter = await limiterOf()
+  const alerts: string[] = []
+  limiter.on('alert', ({ kind }) => alerts.push(kind))
+  await using server = await routed(limiter, (app) => {
+    app.get('/search', limiter.middleware({ rule: 'search' }))
+  })
+  await limiter.applyPolicy({ rules: [{ name: 'all', quota: 50 }] })
+  for (let turn = 0; turn < 5; turn++) assert.equal((await server.get('/search', acme)).status, 200)
+  assert.deepEqual(alerts, ['rule-missing'])
+  assert.deepEqual(left(limiter.peek('acme')), { all: 45, default: 115 })
+})

@@ -2,7 +2,7 @@
 
 import { EventEmitter } from 'node:events'
 import { clientReader } from './client-ip.ts'
-import { TollgateConfigError } from './errors.ts'
+import { TollgateConfigError, TollgateInputError } from './errors.ts'
 import { Gate } from './gate.ts'
 import { InProcessLimiter } from './limiter.ts'
 import { mount, type RequestReading } from './middleware.ts'
@@ -45,6 +45,10 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
     rejectMissing: settings.missingTenant === 'reject',
     alert: (option, error) => {
       events.emit('alert', { kind: 'callback-failed', option, error } satisfies AlertEvent)
+    },
+    ruleMissing: (rule) => {
+      const error = new TollgateInputError('TOLLGATE_UNKNOWN_RULE', `the policy in force has no rule ${rule}`)
+      events.emit('alert', { kind: 'rule-missing', option: 'middleware.rule', error } satisfies AlertEvent)
     },
   }
   const limiter = new InProcessLimiter(

@@ -365,7 +365,7 @@ export class Gate {
     const method = needs.method ? inquiry.method() : 0
     this.tick()
     this.byRules = true
-    openRecord()
+    openRecord(needs.rules.length + 1)
     answer[Slot.limiter] = this.id
     answer[Slot.generation] = needs.generation
     answer[Slot.method] = method

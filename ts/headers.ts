@@ -7,8 +7,17 @@ import { LimitsRecord, QUOTA } from './ledger.ts'
 import { Applied } from './native.ts'
 import type { Decision, HeaderVersion } from './types.ts'
 
-/** Writes the headers of a decision, and of the limits that it came from. `key` is what it was charged to. */
-export type HeaderWriter = (res: ServerResponse, decision: Decision, limits: Limits, key: string) => void
+/**
+ * Writes the headers of a decision, and of the limits that it came from. `key` is what it was charged to. `more`: the same
+ * limiter has written others to this response before, of limits that apply as well.
+ */
+export type HeaderWriter = (
+  res: ServerResponse,
+  decision: Decision,
+  limits: Limits,
+  key: string,
+  more: boolean,
+) => void
 
 /** A writer for several versions; none if there is nothing to write. */
 export function headerWriter(versions: readonly HeaderVersion[]): HeaderWriter | undefined {
@@ -19,9 +28,9 @@ export function headerWriter(versions: readonly HeaderVersion[]): HeaderWriter |
   if (versions.includes('legacy')) writers.push(writeLegacy)
   const [first, second] = writers
   if (first === undefined || second === undefined) return first
-  return (res, decision, limits, key) => {
-    first(res, decision, limits, key)
-    second(res, decision, limits, key)
+  return (res, decision, limits, key, more) => {
+    first(res, decision, limits, key, more)
+    second(res, decision, limits, key, more)
   }
 }
 
@@ -96,19 +105,38 @@ function rateLimit(level: Level, { rule, quota, windowMs }: PolicyField): string
   return quota === 0 || windowMs === 0 ? field : `${field};t=${window}`
 }
 
-/** Writes both fields of every limit that applied, the one that decided first; `more` is added to each. */
-function fieldWriter(more: (key: string) => string): HeaderWriter {
+/** Writes both fields of every limit that applied, the one that decided first; what `parameters` gives is added to each. */
+function fieldWriter(parameters: (key: string) => string): HeaderWriter {
   const policyField = policyFields()
-  return (res, decision, limits, key) => {
-    if (limits instanceof LimitsRecord) return writeAll(res, limits, policyField, more(key))
+  return (res, decision, limits, key, more) => {
+    const added = parameters(key)
+    if (limits instanceof LimitsRecord) {
+      const { policies, levels } = fieldsOf(limits, decision, policyField, added)
+      return write(res, policies, levels, more)
+    }
     const policy = policyField(QUOTA, limits.quota, limits.windowMs)
-    if (policy === null) return
-    res.setHeader('RateLimit-Policy', policy.value + more(key))
-    res.setHeader('RateLimit', rateLimit(decision, policy) + more(key))
+    if (policy !== null) write(res, policy.value + added, rateLimit(decision, policy) + added, more)
   }
 }
 
-function writeAll(res: ServerResponse, record: LimitsRecord, policyField: PolicyFields, more: string): void {
+function write(res: ServerResponse, policies: string, levels: string, more: boolean): void {
+  if (policies === '') return
+  res.setHeader('RateLimit-Policy', more ? before(res, 'RateLimit-Policy', policies) : policies)
+  res.setHeader('RateLimit', more ? before(res, 'RateLimit', levels) : levels)
+}
+
+/** A field with what was written to it before at its end. */
+function before(res: ServerResponse, field: string, value: string): string {
+  const written = res.getHeader(field)
+  return typeof written === 'string' ? `${value}, ${written}` : value
+}
+
+function fieldsOf(
+  record: LimitsRecord,
+  decision: Decision,
+  policyField: PolicyFields,
+  added: string,
+): { policies: string; levels: string } {
   let policies = ''
   let levels = ''
   record.eachEnforced((at) => {
@@ -118,15 +146,14 @@ function writeAll(res: ServerResponse, record: LimitsRecord, policyField: Policy
     const level = {
       remaining: record.number(at, Applied.remaining),
       resetMs: record.number(at, Applied.resetMs),
-      retryAfterMs: record.number(at, Applied.retryAfterMs),
+      // Of a refusal, no window may end after the time that it is to be tried again.
+      retryAfterMs: decision.retryAfterMs,
     }
     const comma = policies === '' ? '' : ', '
-    policies += comma + policy.value + more
-    levels += comma + rateLimit(level, policy) + more
+    policies += comma + policy.value + added
+    levels += comma + rateLimit(level, policy) + added
   })
-  if (policies === '') return
-  res.setHeader('RateLimit-Policy', policies)
-  res.setHeader('RateLimit', levels)
+  return { policies, levels }
 }
 
 function writeDraft11(): HeaderWriter {

@@ -13,19 +13,19 @@ import type { AppliedLimit } from './types.ts'
 /** The name of a tenant's own quota, where rules have theirs. */
 export const QUOTA = 'default'
 
-/** Numbers in a ledger. It is held as long as one of its decisions is. */
-const LENGTH = 8_192
-/** What one decision may need. */
-const LONGEST = Applied.most * Applied.each
+/** Numbers in a ledger, unless one decision needs more: 4 KiB, which are held as long as one of its decisions is. */
+const LENGTH = 512
 
 let ledger = new Float64Array(0)
 let used = 0
 
-/** Tells the addon where to leave what the next decision's limits say. */
-export function openRecord(): void {
-  if (used + LONGEST > ledger.length) {
+/** Tells the addon where to leave what the next decision's limits say: so many at most. */
+export function openRecord(limits: number): void {
+  const needed = limits * Applied.each
+  if (used + needed > ledger.length) {
     // Not filled with zeros: it is written before it is read.
-    ledger = new Float64Array(Buffer.allocUnsafeSlow(LENGTH * Float64Array.BYTES_PER_ELEMENT).buffer)
+    const bytes = Math.max(LENGTH, needed) * Float64Array.BYTES_PER_ELEMENT
+    ledger = new Float64Array(Buffer.allocUnsafeSlow(bytes).buffer)
     used = 0
     channel().channel.setLedger(ledger)
   }

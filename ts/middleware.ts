@@ -26,6 +26,8 @@ export interface RequestReading extends Reading {
   rejectMissing: boolean
   /** Takes the errors of callbacks that no request can carry. */
   alert: (option: string, error: unknown) => void
+  /** Takes the name of a rule that a route names and the policy has not. */
+  ruleMissing: (rule: string) => void
 }
 
 /** In place of an outcome: the request has been charged by this route's rule before. */
@@ -51,6 +53,7 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     failed: settings.skipFailedRequests,
   }
   const refunding = refunds.successful || refunds.failed
+  let isMissing = false
   const tenantDemand = rule === undefined && !refunding ? undefined : { rule, ticket: refunding }
   const anonymousDemand = { rule, ticket: refunding, anonymous: true }
 
@@ -101,8 +104,9 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     leaveDecision(req, decision)
     const refusal = forbidden(outcome)
     // Of limits that did not apply there is nothing to say.
-    if (writeHeaders !== undefined && refusal === undefined && !res.headersSent)
-      writeHeaders(res, decision, limits, key)
+    if (writeHeaders !== undefined && refusal === undefined && !res.headersSent) {
+      writeHeaders(res, decision, limits, key, chargedBefore(req, key, anonymous))
+    }
     const admitted = (): void => admissions.add(req, gate, key, anonymous, decision)
     if (!decision.allowed) return refuse(req, res, next, decision, refusal, admitted)
     admitted()
@@ -118,10 +122,23 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     inquiry: HttpInquiry,
   ): number {
     const demand = anonymous ? anonymousDemand : tenantDemand
-    const before = rule === undefined ? undefined : admissions.of(req, gate, name, anonymous)
-    if (rule === undefined || before === undefined) return gate.charge(name, tokens, inquiry, demand)
-    if (admissions.chargedBy(before, gate.calledRule(rule) ?? rule)) return CHARGED_BEFORE
+    if (rule === undefined) return gate.charge(name, tokens, inquiry, demand)
+    const called = gate.calledRule(rule)
+    noteMissing(rule, called === undefined)
+    const before = admissions.of(req, gate, name, anonymous)
+    if (before === undefined) return gate.charge(name, tokens, inquiry, demand)
+    if (called === undefined || admissions.chargedBy(before, called)) return CHARGED_BEFORE
     return gate.charge(name, tokens, inquiry, { ...demand, ruleAlone: true })
+  }
+
+  function chargedBefore(req: HttpRequest, name: string, anonymous: boolean): boolean {
+    return rule !== undefined && admissions.of(req, gate, name, anonymous) !== undefined
+  }
+
+  /** Tells once that the policy has become one without the rule that this route names, and again after it had it. */
+  function noteMissing(name: string, missing: boolean): void {
+    if (missing && !isMissing) reading.ruleMissing(name)
+    isMissing = missing
   }
 
   /** The request has ended. */

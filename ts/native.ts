@@ -71,8 +71,6 @@ export const Applied = {
   windowMs: 7,
   /** Added to the outcome of a rule that is only counted. */
   shadow: 100,
-  /** A tenant's quota, and every rule that a policy may have. */
-  most: 257,
 } as const
 
 /** A policy while it is read into the addon. */
