@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
+use tollgate_core::adjust::NotDone;
 use tollgate_core::policy::Draft;
-use tollgate_core::{Capacity, Engine, Gate, Grant, Nanos, Outcome, Subject};
+use tollgate_core::{Capacity, Engine, Gate, Grant, Nanos, Outcome, Request, Ruling, Subject};
 
 mod policies;
 
-use policies::{MINUTE, bucket, compiled, refusing, row, spec, start, tenant};
+use policies::{MINUTE, bucket, compiled, parsed, refusing, row, spec, start, tenant};
 
 fn tokens(quota: u64, burst: u64) -> Grant {
     bucket(quota, burst, MINUTE)
@@ -180,6 +181,36 @@ fn a_policy_that_was_changed_back_is_the_same_policy() {
     assert_eq!(engine.policy().image().hash(), once);
     assert!(remove(&engine, "acme", Nanos::ZERO));
     assert_eq!(engine.policy().image().hash(), before);
+}
+
+#[test]
+fn a_request_that_was_put_together_for_another_policy_is_not_decided() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    let mut ruling = Ruling::default();
+    let request = Request { generation: Some(gate.generation(Nanos::ZERO)), ..tenant("acme") };
+    assert!(gate.decide(&request, 10, Nanos::ZERO, &mut ruling));
+    upsert(&engine, "acme", tokens(30, 0), Nanos::ZERO);
+    for mut gate in [gate, engine.gate()] {
+        assert!(!gate.decide(&request, 10, Nanos::ZERO, &mut ruling));
+        assert!(!gate.examine(&request, 10, Nanos::ZERO, &mut ruling));
+        assert_eq!(gate.penalize(&request, 10, Nanos::ZERO), Err(NotDone::OtherPolicy));
+        assert_eq!((ruling.applied().len(), ruling.charges().count()), (0, 0));
+        assert_eq!(left(&mut gate, "acme", Nanos::ZERO), 20);
+    }
+}
+
+#[test]
+fn a_subject_alone_is_decided_on_where_the_policy_goes_by_nothing_else() {
+    let engine = engine();
+    let mut gate = engine.gate();
+    let mut consume = || gate.consume_plainly_anyhow(Subject::Tenant, b"acme", 1, Nanos::ZERO);
+    assert_eq!(consume().unwrap().remaining, 59);
+    let default = r#"{ "quota": 60, "windowMs": 60000, "algorithm": "token-bucket" }"#;
+    let rules = r#"[{ "name": "search", "match": { "path": ["/search"] }, "concurrency": 1 }]"#;
+    let spec = parsed(&format!(r#"{{ "default": {default}, "rules": {rules} }}"#));
+    assert!(engine.replace(compiled(&spec, []), Nanos::ZERO).unwrap());
+    assert_eq!(consume(), None);
 }
 
 /// Threads spend at one instant while the quota is raised under them: in the end, the last quota is admitted, to the token.

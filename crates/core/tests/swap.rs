@@ -74,6 +74,8 @@ struct Admitted {
     in_flight: AtomicU64,
     most_in_flight: AtomicU64,
     decisions: AtomicU64,
+    /// Requests that were put together for the other policy.
+    undecided: AtomicU64,
     /// By which policy they were made.
     by: [AtomicU64; 2],
 }
@@ -112,7 +114,14 @@ impl Load<'_> {
         let user = self.admitted.user.load(Ordering::Relaxed);
         let name = user.to_string();
         let values = [None, Some(name.as_bytes())];
-        self.gate.decide(&request("globex", "/work", &values), 1, NOW, &mut self.ruling);
+        // A rule by its number, which is another one's by the other policy.
+        let generation = Some(self.gate.generation(NOW));
+        let rule = self.gate.policy().image().rule_named("steady");
+        let request = Request { rule, generation, ..request("globex", "/work", &values) };
+        if !self.gate.decide(&request, 1, NOW, &mut self.ruling) {
+            self.admitted.undecided.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let policy = policy_of(&self.ruling, WORK);
         self.count(policy);
         if self.ruling.decision().allowed() {
@@ -174,6 +183,7 @@ fn swap(swaps: u64) {
         in_flight: count(),
         most_in_flight: count(),
         decisions: count(),
+        undecided: count(),
         by: [count(), count()],
     };
     let running = AtomicBool::new(true);
@@ -193,10 +203,11 @@ fn swap(swaps: u64) {
     let seconds = began.elapsed().as_secs_f64();
     let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
     println!(
-        "{swaps} swaps and {} decisions in {seconds:.1} s: {} by the first policy, {} by the second",
+        "{swaps} swaps and {} decisions in {seconds:.1} s: {} by the first policy, {} by the second; {} to be asked again",
         of(&admitted.decisions),
         of(&admitted.by[0]),
         of(&admitted.by[1]),
+        of(&admitted.undecided),
     );
 
     // A quota that is lowered by 50 forgives 50 at most; a rule that comes again begins anew.
