@@ -565,9 +565,11 @@ interface AlertEvent {
     /**
      * - `'callback-failed'`: a callback of the service threw where no request can carry the error.
      * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
+     * - `'policy-superseded'`: another limiter of the namespace has applied another policy, so that the tenants of this one's are
+     *   not refreshed; told once, until they are again.
      * - `'rule-missing'`: a route names a rule that the policy in force has not, and goes on without it; told once.
      */
-    kind: 'callback-failed' | 'tenant-refresh-failed' | 'rule-missing';
+    kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing';
     /** The option that holds the callback. */
     option: string;
     /** What it threw, or what was wrong with what it gave. */
@@ -644,14 +646,18 @@ interface Limiter extends AsyncDisposable {
      * has been spent, those of rules by the name of the rule and what it is kept per: a larger quota gives exactly the difference,
      * a smaller one stops at empty, and under another window what is spent comes back at the new rate; between tokens and requests
      * in flight nothing is carried over. No request is decided by half a policy.
+     *
+     * Tenants are the new policy's: what {@link Limiter.upsertTenant} changed before is replaced, too. Changes are made in the order
+     * in which they are asked for, however long one of them takes to load its tenants.
      * @throws {@link TollgateConfigError} (as a rejection) with every fault found; nothing has changed then.
      */
     applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>;
     /**
      * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
      * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
-     * stops at empty. What is left out of `quota` comes from the policy's defaults. Changes that come together are made
-     * together.
+     * stops at empty. What is left out of `quota` comes from the defaults, or the tier, of the policy in force, whichever limiter of
+     * the namespace has applied it. Changes that come together are made together. The change lasts until tenants are loaded again, or
+     * another policy is applied.
      *
      * Limiters that join the namespace later name the policy that it began with; they get these changes too.
      * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.

@@ -9,9 +9,9 @@ import { mount, type RequestReading } from './middleware.ts'
 import type { AlertEvent, Limiter } from './limiter-types.ts'
 import { policyFaults } from './native.ts'
 import { resolveMiddlewareOptions, resolveOptions, type MiddlewareSettings } from './options.ts'
+import { PolicyChanges } from './policy-changes.ts'
 import { PolicySource } from './policy-source.ts'
 import { printed } from './printed.ts'
-import { Refreshing } from './tenant-refresh.ts'
 import { tenantResolver } from './tenant-strategy.ts'
 import type { KeyReader, MiddlewareOptions, RateLimitPolicyOptions } from './types.ts'
 import { userOf } from './user.ts'
@@ -34,8 +34,8 @@ import { userOf } from './user.ts'
 export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {}): Promise<Limiter> {
   const settings = await resolveOptions(options, policyFaults)
   const source = new PolicySource(settings)
-  const refreshes = source.tenantRefresh !== undefined
-  const gate = new Gate(await source.compile(), { ...settings, refreshes })
+  const refreshes = settings.tenantRefresh !== undefined
+  const gate = new Gate(await source.compile(settings), { ...settings, refreshes })
   const events = new EventEmitter()
   const clients = clientReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
@@ -51,24 +51,13 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
       events.emit('alert', { kind: 'rule-missing', option: 'middleware.rule', error } satisfies AlertEvent)
     },
   }
-  const limiter = new InProcessLimiter(
+  return new InProcessLimiter(
     gate,
     (given) => mount(gate, reading, resolveMount(given, gate)),
     events,
-    source,
+    new PolicyChanges(gate, source, events),
     reading,
   )
-  const reloading = new Refreshing(
-    async () => limiter.replacePolicy(await source.compile(), 'refreshed'),
-    (error) => {
-      const option = 'policyDefinition.tenantOverrides'
-      events.emit('alert', { kind: 'tenant-refresh-failed', option, error } satisfies AlertEvent)
-    },
-  )
-  source.onRenewed = () => reloading.every(source.tenantRefresh)
-  source.onRenewed()
-  limiter.beforeClose = () => reloading.stop()
-  return limiter
 }
 
 /** @throws {@link TollgateConfigError} with every fault found, an unknown rule among them. */

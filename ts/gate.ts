@@ -296,18 +296,22 @@ export class Gate {
   }
 
   /** Changes tenants of the policy in force; resolves, once that is done, to which of `removed` were named. */
-  amend(granted: readonly [string, Grant][], removed: string[]): Promise<boolean[]> {
+  async amend(granted: readonly [string, Grant][], removed: string[]): Promise<boolean[]> {
     const column = (pick: (grant: Grant) => number): Float64Array =>
       Float64Array.from(granted, ([, grant]) => pick(grant))
     this.tick()
-    return this.native.amend(
-      granted.map(([name]) => name),
-      column(({ quota }) => quota),
-      column(({ burst }) => burst),
-      column(({ windowMs }) => windowMs),
-      column(({ kind }) => kind),
-      removed,
-    )
+    try {
+      return await this.native.amend(
+        granted.map(([name]) => name),
+        column(({ quota }) => quota),
+        column(({ burst }) => burst),
+        column(({ windowMs }) => windowMs),
+        column(({ kind }) => kind),
+        removed,
+      )
+    } catch (error) {
+      throw translated(error, 'quota', 'this quota')
+    }
   }
 
   /** What the policy in force grants tenants that it does not grant something of their own, whoever put it in force. */
@@ -315,17 +319,30 @@ export class Gate {
     return grantsOf(JSON.parse(this.native.spec()) as PolicySpec)
   }
 
+  /** Is it a policy of this definition that is in force, whoever its tenants are? */
+  isInForce(definition: PolicySpec): boolean {
+    return this.native.spec() === JSON.stringify(definition)
+  }
+
   /**
    * Replaces the policy; resolves, once it is in force, to whether it is another one. One that `refreshes` tenants does not
    * replace one that says something else: that was put in force in between, by another limiter of the namespace if not by this.
    */
-  replace(policy: NativeCompiledPolicy, refreshes: boolean): Promise<boolean> {
+  async replace(policy: NativeCompiledPolicy, refreshes: boolean): Promise<boolean> {
     this.tick()
-    return this.native.replace(policy, refreshes)
+    try {
+      return await this.native.replace(policy, refreshes)
+    } catch (error) {
+      throw translated(error, 'policyDefinition', 'this policy')
+    }
   }
 
   stats(): ReturnType<NativeGate['stats']> {
-    return this.native.stats()
+    try {
+      return this.native.stats()
+    } catch (error) {
+      throw translated(error, 'policyDefinition', 'this policy')
+    }
   }
 
   close(): void {

@@ -2,30 +2,25 @@
 
 import type { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
-import { Amendments } from './amendments.ts'
 import { Reserved } from './decided.ts'
 import { ACCEPTED_BLOCK, ACCEPTED_WINDOW, milliseconds } from './duration.ts'
-import { TollgateClosedError, TollgateConfigError, TollgateInputError } from './errors.ts'
-import type { ConfigIssue, TollgateErrorCode } from './errors.ts'
+import { TollgateClosedError, TollgateInputError, type TollgateErrorCode } from './errors.ts'
 import { ACCEPTED_COST, isCost, type Gate } from './gate.ts'
 import { Expiry } from './expiry.ts'
 import { NOTHING, SaidInquiry, type Inquiry, type Reading } from './inquiry.ts'
 import { QUOTA } from './ledger.ts'
-import { Outcome, type NativeCompiledPolicy } from './native.ts'
-import type { PolicySource } from './policy-source.ts'
+import { Outcome } from './native.ts'
+import type { PolicyChanges } from './policy-changes.ts'
 import { printed } from './printed.ts'
-import { QuotaReader } from './quota.ts'
 import { isTenantName } from './tenant-name.ts'
 import type { Duration, PolicyDefinition, TenantOverride } from './policy-types.ts'
 import type {
   AppliedPolicy,
   BucketOptions,
-  CompileReport,
   ConsumeOptions,
   Limiter,
   LimiterEvents,
   LimiterStatus,
-  PolicyEvent,
   Reservation,
   ReserveOptions,
 } from './limiter-types.ts'
@@ -44,22 +39,16 @@ const RESERVED_MS = 5 * 60 * 1000
 export type Mount = (options: MiddlewareOptions | undefined) => Middleware
 
 export class InProcessLimiter implements Limiter {
-  /** Called once, when it is closed. */
-  beforeClose: () => void = () => undefined
   private closed = false
-  private readonly amendments: Amendments
   private readonly expiry: Expiry
-  /** Done once the policies are in force that were applied before. */
-  private applying: Promise<unknown> = Promise.resolve()
 
   constructor(
     private readonly gate: Gate,
     private readonly mount: Mount,
     private readonly events: EventEmitter,
-    private readonly source: PolicySource,
+    private readonly changes: PolicyChanges,
     private readonly reading: Reading,
   ) {
-    this.amendments = new Amendments(gate)
     this.expiry = new Expiry(gate)
   }
 
@@ -162,41 +151,17 @@ export class InProcessLimiter implements Limiter {
 
   async applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy> {
     this.open()
-    // One after the other, so that the last word counts, however long an earlier one takes to load its tenants.
-    const applied = this.applying.then(() => this.apply(definition))
-    this.applying = applied.catch(() => undefined)
-    return applied
-  }
-
-  private async apply(definition: PolicyDefinition): Promise<AppliedPolicy> {
-    const policy = await this.source.renew(definition)
-    await this.replacePolicy(policy, 'applied')
-    const { revision, hash } = this.status().policy
-    return { revision, hash, report: JSON.parse(policy.report()) as CompileReport }
+    return this.changes.apply(definition)
   }
 
   async upsertTenant(tenant: string, quota: TenantOverride): Promise<void> {
     this.open()
-    const issues: ConfigIssue[] = []
-    const grants = this.gate.grants()
-    const grant = { ...grants.default }
-    new QuotaReader(grants, (issue) => issues.push(issue)).read(quota, grant, () => ['quota'], false)
-    if (issues.length > 0) throw new TollgateConfigError(issues)
-    await this.amendments.amend(this.nameable(tenant), grant)
-    this.announce('amended')
+    await this.changes.amend(this.nameable(tenant), { quota })
   }
 
   async removeTenant(tenant: string): Promise<boolean> {
     this.open()
-    const wasNamed = await this.amendments.amend(this.nameable(tenant), undefined)
-    if (wasNamed) this.announce('amended')
-    return wasNamed
-  }
-
-  /** Puts another policy in force. */
-  async replacePolicy(policy: NativeCompiledPolicy, kind: PolicyEvent['kind']): Promise<void> {
-    if (this.closed) return
-    if (await this.gate.replace(policy, kind === 'refreshed')) this.announce(kind)
+    return this.changes.amend(this.nameable(tenant), undefined)
   }
 
   status(): LimiterStatus {
@@ -225,7 +190,7 @@ export class InProcessLimiter implements Limiter {
   async close(): Promise<void> {
     if (this.closed) return
     this.closed = true
-    this.beforeClose()
+    this.changes.stop()
     this.expiry.stop()
     this.gate.close()
   }
@@ -238,12 +203,6 @@ export class InProcessLimiter implements Limiter {
   private nameable(tenant: string): string {
     if (typeof tenant === 'string' && isTenantName(tenant)) return tenant
     throw this.gate.failure(Outcome.invalidTenant, tenant, 0)
-  }
-
-  private announce(kind: PolicyEvent['kind']): void {
-    if (this.closed) return
-    const { revision, hash } = this.status().policy
-    this.events.emit('policy', { kind, revision, hash } satisfies PolicyEvent)
   }
 
   private open(): void {

@@ -2,7 +2,7 @@
 
 import type { Buffer } from 'node:buffer'
 import { createRequire } from 'node:module'
-import { TollgateConfigError, TollgateError } from './errors.ts'
+import { TollgateClosedError, TollgateConfigError, TollgateError } from './errors.ts'
 import { issueOf, type Fault } from './fault.ts'
 
 /** What the addon answers to a decision. Negative codes mean that nothing was decided. */
@@ -278,6 +278,7 @@ export function translated(error: unknown, path: string, given: string): Tollgat
       : [{ path, given, accepted: text }]
     return new TollgateConfigError(issues, code, { cause: error })
   }
+  if (code === 'TOLLGATE_CLOSED') return new TollgateClosedError()
   if (code === 'TOLLGATE_NAMESPACE_CONFLICT') {
     const issue = { path, given, accepted: 'a namespace that nothing else uses', hint: text }
     return new TollgateConfigError([issue], code, { cause: error })
