@@ -57,5 +57,5 @@ fn is_counted(charge: Charged, policy: &Policy) -> bool {
     charge.origin.is_none_or(|origin| policy.rule_since(origin).is_some())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
