@@ -10,11 +10,12 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::bucket::{Charge, Word};
-use crate::gate::{Gate, Stale, Target};
+use crate::gate::{Gate, Stale};
 use crate::limits::{Limited, Party, each_limit, listed, standing, without_limits};
 use crate::meter::Meter;
 use crate::moment::Moment;
 use crate::operation::{Operation, told};
+use crate::placing::Target;
 use crate::policy::keyed::Policy;
 use crate::ruling::{Applied, Ruling};
 use crate::slot::Slot;

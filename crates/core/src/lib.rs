@@ -12,7 +12,8 @@
 //! 5. `bucket`: one atomic word, changed by compare-and-swap.
 //! 6. `table`: where the buckets live; `migration` and `progress`: how they move to a larger or swept table, or to another
 //!    policy.
-//! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in.
+//! 7. [`engine`]: the table, its caps ([`capacity`]) and blocks; [`gate`]: one thread's way in; `placing`: where a new
+//!    bucket goes.
 //! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
 //!    them or none; [`ruling`]: what was decided; `settle`: what is given back of it.
 
@@ -36,6 +37,7 @@ mod moment;
 mod numbering;
 mod operation;
 pub mod path;
+mod placing;
 pub mod policy;
 mod progress;
 pub mod request;

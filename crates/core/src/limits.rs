@@ -1,7 +1,7 @@
 //! Which limits apply to a request: its subject's own quota, and the rules that match.
 
-use crate::gate::{Owner, Whose};
 use crate::path::Groups;
+use crate::placing::{Owner, Whose};
 use crate::policy::keyed::{KeyedRule, Policy, Standing};
 use crate::policy::{Entry, Part, Rule, Verdict};
 use crate::ruling::{Applied, Charged, Ruling};

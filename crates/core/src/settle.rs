@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::gate::{Gate, Target};
+use crate::gate::Gate;
 use crate::limits::Party;
 use crate::migration::{Place, locate};
 use crate::moment::Moment;
 use crate::operation::Operation;
+use crate::placing::Target;
 use crate::policy::keyed::Policy;
 use crate::{Charged, Nanos, Subject};
 
@@ -56,5 +57,5 @@ fn is_counted(charge: Charged, policy: &Policy) -> bool {
     charge.origin.is_none_or(|origin| policy.rule_since(origin).is_some())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
