@@ -399,8 +399,9 @@ interface MiddlewareOptions {
     /** The tenant on this mount. Default: as `tenantResolutionStrategy` says. */
     tenant?: TenantResolver | undefined;
     /**
-     * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter before, that
-     * rule is all that is charged.
+     * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter for the same
+     * tenant before, that rule is all that is charged, and nothing if it was charged then. While a route names a rule, no policy
+     * without it can be applied by this limiter.
      * @example
      * app.get('/search', limiter.middleware({ rule: 'search' }), search)
      */
@@ -567,7 +568,8 @@ interface AlertEvent {
      * - `'tenant-refresh-failed'`: tenants could not be loaded again; the last ones stay in force.
      * - `'policy-superseded'`: another limiter of the namespace has applied another policy, so that the tenants of this one's are
      *   not refreshed; told once, until they are again.
-     * - `'rule-missing'`: a route names a rule that the policy in force has not, and goes on without it; told once.
+     * - `'rule-missing'`: a route names a rule that the policy in force has not, because another limiter of the namespace has
+     *   applied it; the route charges what else applies, and tells so once.
      */
     kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing';
     /** The option that holds the callback. */
@@ -649,7 +651,8 @@ interface Limiter extends AsyncDisposable {
      *
      * Tenants are the new policy's: what {@link Limiter.upsertTenant} changed before is replaced, too. Changes are made in the order
      * in which they are asked for, however long one of them takes to load its tenants.
-     * @throws {@link TollgateConfigError} (as a rejection) with every fault found; nothing has changed then.
+     * @throws {@link TollgateConfigError} (as a rejection) with every fault found, a rule among them that a route of this limiter
+     * names and the policy has not; nothing has changed then.
      */
     applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>;
     /**

@@ -179,18 +179,34 @@ test('a policy that is applied has a number, a hash, a report and an event', asy
   assert.equal(events.length, 1)
 })
 
-test('a route whose rule is gone charges what there is', async () => {
+test('a route whose rule another limiter has removed charges what there is', async () => {
   await using limiter = await limiterOf({ rules: [SEARCH] })
+  await using other = await limiterOf({ rules: [SEARCH] })
   const [, before] = FRAMEWORKS[2]!
   const handle = limiter.middleware({ rule: 'search' })
   await using server = await listen(before(handle, (_req, res) => void res.end('in')))
   const policy = async (): Promise<unknown> =>
     (await server.get('/', { 'x-tenant-id': 'acme' })).headers['ratelimit-policy']
   assert.equal(await policy(), '"search";q=10;w=60, "default";q=100;w=60')
-  await limiter.applyPolicy({ burstAllowance: 0 })
+  await other.applyPolicy({ burstAllowance: 0 })
   assert.equal(await policy(), '"default";q=100;w=60')
-  await limiter.applyPolicy({ rules: [{ name: 'other', quota: 5 }, SEARCH] })
+  await other.applyPolicy({ rules: [{ name: 'other', quota: 5 }, SEARCH] })
   assert.match(String(await policy()), /"other";q=5;w=60.*"search";q=10;w=60/)
+})
+
+test('a policy without a rule that a route of this limiter names is refused', async () => {
+  await using limiter = await limiterOf({ rules: [SEARCH, { name: 'all', quota: 90 }] })
+  const handlers = [limiter.middleware({ rule: 'search' }), limiter.middleware({ rule: 'search' })]
+  const { hash } = limiter.status().policy
+  await assert.rejects(limiter.applyPolicy({ rules: [{ name: 'all', quota: 80 }] }), (error) => {
+    assert.ok(error instanceof TollgateConfigError)
+    assert.equal(error.path, 'policyDefinition.rules')
+    assert.match(error.message, /middleware\(\{ rule: "search" \}\) is mounted 2 times/)
+    return true
+  })
+  assert.equal(limiter.status().policy.hash, hash)
+  await limiter.applyPolicy({ rules: [SEARCH] })
+  assert.equal(handlers.length, 2)
 })
 
 test('requests in flight keep their slots, and give them back to the new policy', async () => {

@@ -9,6 +9,7 @@ import { mount, type RequestReading } from './middleware.ts'
 import type { AlertEvent, Limiter } from './limiter-types.ts'
 import { policyFaults } from './native.ts'
 import { resolveMiddlewareOptions, resolveOptions, type MiddlewareSettings } from './options.ts'
+import { NamedRules } from './named-rules.ts'
 import { PolicyChanges } from './policy-changes.ts'
 import { PolicySource } from './policy-source.ts'
 import { printed } from './printed.ts'
@@ -37,6 +38,7 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
   const refreshes = settings.tenantRefresh !== undefined
   const gate = new Gate(await source.compile(settings), { ...settings, refreshes })
   const events = new EventEmitter()
+  const named = new NamedRules()
   const clients = clientReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
     ...clients,
@@ -53,9 +55,14 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
   }
   return new InProcessLimiter(
     gate,
-    (given) => mount(gate, reading, resolveMount(given, gate)),
+    (given) => {
+      const mounted = resolveMount(given, gate)
+      const handler = mount(gate, reading, mounted)
+      if (mounted.rule !== undefined) named.add(mounted.rule, handler)
+      return handler
+    },
     events,
-    new PolicyChanges(gate, source, events),
+    new PolicyChanges(gate, source, named, events),
     reading,
   )
 }

@@ -8,6 +8,7 @@ import { Amendments, type Own } from './amendments.ts'
 import { TollgateError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import type { AlertEvent, AppliedPolicy, CompileReport, PolicyEvent } from './limiter-types.ts'
+import type { NamedRules } from './named-rules.ts'
 import type { PolicySource } from './policy-source.ts'
 import type { PolicyDefinition } from './policy-types.ts'
 import { Refreshing } from './tenant-refresh.ts'
@@ -24,6 +25,7 @@ export class PolicyChanges {
   constructor(
     private readonly gate: Gate,
     private readonly source: PolicySource,
+    private readonly named: NamedRules,
     private readonly events: EventEmitter,
   ) {
     this.amendments = new Amendments(gate, this.turns)
@@ -39,6 +41,8 @@ export class PolicyChanges {
     return this.turns.take(async () => {
       const next = await this.source.read(definition)
       const policy = await this.source.compile(next)
+      // Only now: a route may have been added while tenants were loaded.
+      this.named.check(next.policy)
       const changed = await this.gate.replace(policy, false)
       this.source.definition = next
       this.refreshing.every(this.stopped ? undefined : next.tenantRefresh)

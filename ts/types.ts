@@ -228,8 +228,9 @@ export interface MiddlewareOptions {
   /** The tenant on this mount. Default: as `tenantResolutionStrategy` says. */
   tenant?: TenantResolver | undefined
   /**
-   * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter before, that
-   * rule is all that is charged.
+   * A rule that is charged here, whether it matches or not. Where the request has been admitted by this limiter for the same
+   * tenant before, that rule is all that is charged, and nothing if it was charged then. While a route names a rule, no policy
+   * without it can be applied by this limiter.
    * @example
    * app.get('/search', limiter.middleware({ rule: 'search' }), search)
    */
