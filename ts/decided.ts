@@ -53,20 +53,20 @@ export interface Settling {
   cancel: () => boolean
 }
 
-/** A decision on a cost that is known only afterwards. */
+/** A decision on a cost that is known only afterwards. It is held for minutes, so it takes its limits out of the ledger. */
 export class Reserved extends Decided implements Reservation {
-  readonly #decision: Decision
+  readonly #limits: readonly AppliedLimit[]
   readonly #settling: Settling
 
   constructor(decision: Decision, settling: Settling) {
     const { allowed, tenant, rule, limit, remaining, resetMs, retryAfterMs, reason } = decision
     super(allowed, tenant, rule, limit, remaining, resetMs, retryAfterMs, reason)
-    this.#decision = decision
+    this.#limits = decision.limits
     this.#settling = settling
   }
 
   override get limits(): readonly AppliedLimit[] {
-    return this.#decision.limits
+    return this.#limits
   }
 
   settle(actual: number): boolean {

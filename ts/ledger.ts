@@ -1,8 +1,9 @@
 /**
  * What each limit had to say of a decision: numbers in a ledger, which become objects when somebody asks.
  *
- * The addon writes them to the end of a long array that many decisions share, so nothing is copied, and nothing is made for
- * each limit. A ledger that is full is left to the decisions that stand in it.
+ * The addon writes them to the end of an array that many decisions share, so nothing is copied, and nothing is made for each
+ * limit. A ledger that is full is left to the decisions that stand in it. Under a policy of so many rules that one decision may need
+ * more, there is one ledger for all of them, from which each takes a copy of what it came to.
  */
 
 import { Buffer } from 'node:buffer'
@@ -13,7 +14,7 @@ import type { AppliedLimit } from './types.ts'
 /** The name of a tenant's own quota, where rules have theirs. */
 export const QUOTA = 'default'
 
-/** Numbers in a ledger, unless one decision needs more: 4 KiB, which are held as long as one of its decisions is. */
+/** Numbers in a ledger: 4 KiB, which are held as long as one of its decisions is. */
 const LENGTH = 512
 
 let ledger = new Float64Array(0)
@@ -48,9 +49,14 @@ export class LimitsRecord {
 
   /** Keeps what the last decision has left since {@link openRecord}. */
   static kept(rules: readonly string[]): LimitsRecord {
+    const length = answer[Slot.applied]! * Applied.each
+    const decisive = answer[Slot.decisive]! * Applied.each
+    if (ledger.length > LENGTH) {
+      return new LimitsRecord(ledger.slice(used, used + length), 0, length, decisive, rules)
+    }
     const start = used
-    used = start + answer[Slot.applied]! * Applied.each
-    return new LimitsRecord(ledger, start, used, start + answer[Slot.decisive]! * Applied.each, rules)
+    used += length
+    return new LimitsRecord(ledger, start, used, start + decisive, rules)
   }
 
   /** The name of the limit that decided. */
