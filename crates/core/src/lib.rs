@@ -29,6 +29,7 @@ pub mod fixed_window;
 pub mod gate;
 pub mod gcra;
 pub mod key;
+pub mod lease;
 pub mod limit;
 mod limits;
 pub mod meter;

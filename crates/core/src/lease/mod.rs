@@ -1,0 +1,3 @@
+//! Leases: how instances share a limit without asking for each request.
+
+pub mod exchange;
