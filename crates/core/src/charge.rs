@@ -11,6 +11,8 @@ use arrayvec::ArrayVec;
 
 use crate::bucket::{Charge, Word};
 use crate::gate::{Gate, Stale};
+use crate::lease::AWAITS_LEASE;
+use crate::lease::name::{Naming, Overflow};
 use crate::limits::{Limited, Party, each_limit, listed, standing, without_limits};
 use crate::meter::Meter;
 use crate::moment::Moment;
@@ -49,7 +51,7 @@ impl Gate {
 
     /// What [`Gate::decide`] would answer, without charging anything.
     pub fn examine(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) -> bool {
-        while self.examine_under(request, cost, now, ruling).is_err() {
+        while self.examine_under(request, cost, Operation::Peek, now, ruling).is_err() {
             if self.is_for_another_policy(request) {
                 ruling.clear();
                 return false;
@@ -67,7 +69,7 @@ impl Gate {
     #[cold]
     fn decide_slowly(&mut self, request: &Request<'_>, cost: u64, now: Nanos, ruling: &mut Ruling) -> bool {
         loop {
-            if let Ok(policy) = self.examine_under(request, cost, now, ruling)
+            if let Ok(policy) = self.examine_under(request, cost, Operation::Probe, now, ruling)
                 && self.charge_all(&policy, request, cost, now, ruling).is_ok()
             {
                 return true;
@@ -84,6 +86,7 @@ impl Gate {
         &mut self,
         request: &Request<'_>,
         cost: u64,
+        look: impl Fn(u64) -> Operation,
         now: Nanos,
         ruling: &mut Ruling,
     ) -> Result<Arc<Policy>, Stale> {
@@ -95,7 +98,7 @@ impl Gate {
         let policy = Arc::clone(self.policy());
         for (limit, target) in self.limits(&policy, request, ruling) {
             let cost = limit.cost(cost);
-            let done = self.slowly(&target, Operation::Peek(cost), now, &policy)?;
+            let done = self.slowly(&target, look(cost), now, &policy)?;
             ruling.applied.push(limit.applied(done.decision, done.key, cost));
         }
         Ok(policy)
@@ -138,7 +141,7 @@ impl Gate {
     pub(crate) fn limits<'a>(
         &self,
         policy: &'a Policy,
-        request: &Request<'a>,
+        request: &'a Request<'a>,
         ruling: &mut Ruling,
     ) -> Vec<(Limited<'a>, Target<'a>)> {
         let mut limits = Vec::new();
@@ -147,7 +150,9 @@ impl Gate {
             let party = Party::of(request.subject, request.name, hasher, policy);
             each_limit(policy, hasher, request, party.key, entry, |limit| {
                 let whose = party.whose(limit.rule.map(|ruled| (ruled.rule, ruled.keyed.key)));
-                limits.push((limit, Target { key: limit.key, whose }));
+                let rule = limit.rule.map(|ruled| ruled.rule);
+                let naming = Naming { image: policy.image(), request, rule, overflow: Overflow::No };
+                limits.push((limit, Target { key: limit.key, whose, naming }));
             });
         }
         limits
@@ -174,6 +179,9 @@ impl<'a> Prepared<'a> {
             (Some(Limit::Metered(meter)), Some(word)) => {
                 let cost = limit.cost(cost);
                 let admitted = meter.admit(word.state(), moment, cost);
+                if admitted == Err(AWAITS_LEASE) {
+                    return Preparation::NotSimple;
+                }
                 Preparation::Ready(Self { limit, slot, meter, word, cost, admitted })
             }
             (Some(Limit::Unlimited), Some(_)) => Preparation::Needless,
@@ -190,11 +198,12 @@ impl<'a> Prepared<'a> {
         }
         match self.slot.bucket().charge(self.meter, moment, self.cost) {
             Charge::Admitted(state) => self.admitted = Ok(state),
+            // Where a lease is wanted, too, that is the slow way.
+            Charge::Refused(_, AWAITS_LEASE) | Charge::Blocked | Charge::Elsewhere => return false,
             Charge::Refused(state, wait) => {
                 self.word = self.word.with_state(state);
                 self.admitted = Err(wait);
             }
-            Charge::Blocked | Charge::Elsewhere => return false,
         }
         true
     }
@@ -205,12 +214,13 @@ impl<'a> Prepared<'a> {
 
     /// What it came to; `charged`: the bucket is as it was admitted, and not as it was read.
     #[inline]
-    fn applied(&self, moment: Moment, charged: bool) -> Applied {
+    fn applied(&self, table: &Table, moment: Moment, charged: bool) -> Applied {
         let state = match self.admitted {
             Ok(state) if charged => state,
             Ok(_) | Err(_) => self.word.state(),
         };
         let decision = told(self.meter, state, moment, self.admitted.map(|_| ()));
+        let decision = table.told(self.slot, Some(self.meter), decision, moment);
         self.limit.applied(decision, self.limit.key, self.cost)
     }
 }
@@ -283,7 +293,7 @@ pub(crate) fn quickly<'a>(
         return SLOW;
     }
     if limits.iter().any(Prepared::denies) {
-        ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, false)));
+        ruling.applied.extend(limits.iter().map(|limit| limit.applied(table, moment, false)));
         return Quick::Decided;
     }
     for index in 0..limits.len() {
@@ -292,9 +302,9 @@ pub(crate) fn quickly<'a>(
         if charged && !limit.denies() {
             continue;
         }
-        ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, false)));
+        ruling.applied.extend(limits.iter().map(|limit| limit.applied(table, moment, false)));
         return if charged { Quick::Refused { charged: index } } else { Quick::Slow { charged: index } };
     }
-    ruling.applied.extend(limits.iter().map(|limit| limit.applied(moment, true)));
+    ruling.applied.extend(limits.iter().map(|limit| limit.applied(table, moment, true)));
     Quick::Decided
 }

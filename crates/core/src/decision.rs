@@ -24,6 +24,10 @@ pub enum Outcome {
     Concurrency,
     /// The deny list names the tenant, or the client's address.
     Refused,
+    /// No tokens are leased yet: they have been asked for.
+    Pending,
+    /// The backend is gone, and without it nothing is admitted.
+    Backend,
 }
 
 /// An answer, with what a response wants to say about it.

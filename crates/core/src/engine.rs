@@ -10,7 +10,8 @@ use thiserror::Error;
 use crate::blocks::Blocks;
 use crate::bucket::Charge;
 use crate::capacity::{Capacity, filling_at, with_room_for};
-use crate::policy::keyed::Policy;
+use crate::lease::{Fleet, Settings};
+use crate::policy::keyed::{Policy, Unshareable};
 use crate::policy::{CompileError, Compiled, Draft};
 use crate::slot::Kind;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -48,6 +49,9 @@ pub enum AmendError {
     /// What it was to be changed to does not compile.
     #[error(transparent)]
     Policy(#[from] CompileError),
+    /// The fleet cannot share its buckets.
+    #[error(transparent)]
+    Unshareable(#[from] Unshareable),
     /// There is no room for the table that it would take.
     #[error("no memory for a table under the new policy: {0}")]
     Memory(#[from] io::Error),
@@ -88,6 +92,8 @@ pub struct Engine {
     stale: Mutex<Vec<Weak<Table>>>,
     retired: Mutex<Vec<Arc<Table>>>,
     pub(crate) overflowed: AtomicU64,
+    /// Where its buckets are shared.
+    fleet: Option<Fleet>,
     /// At the largest size: before this nobody looks for buckets to sweep, in nanoseconds.
     next_look: AtomicU64,
     renewal_due: AtomicBool,
@@ -99,7 +105,38 @@ impl Engine {
     /// # Errors
     /// The system has no room for its first table.
     pub fn new(hasher: KeyHasher, compiled: Compiled, capacity: Capacity, now: Epoch) -> io::Result<Self> {
-        let policy = Arc::new(Policy::new(compiled, hasher));
+        Self::under(Policy::new(compiled, hasher), None, hasher, capacity, now)
+    }
+
+    /// One of several that share their buckets.
+    ///
+    /// # Errors
+    /// The policy cannot be shared, or the system has no room for a table.
+    pub fn shared(
+        hasher: KeyHasher,
+        compiled: Compiled,
+        capacity: Capacity,
+        now: Epoch,
+        settings: Settings,
+    ) -> Result<Self, AmendError> {
+        let policy = Policy::shared(compiled, hasher)?;
+        Ok(Self::under(policy, Some(Fleet::new(settings)), hasher, capacity, now)?)
+    }
+
+    /// What it leases, where its buckets are shared.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
+    }
+
+    fn under(
+        policy: Policy,
+        fleet: Option<Fleet>,
+        hasher: KeyHasher,
+        capacity: Capacity,
+        now: Epoch,
+    ) -> io::Result<Self> {
+        let policy = Arc::new(policy);
         let slots = with_room_for(policy.image().tenants());
         Ok(Self {
             pool_unknown: hasher.pool(Subject::Tenant),
@@ -114,6 +151,7 @@ impl Engine {
             stale: Mutex::default(),
             retired: Mutex::default(),
             overflowed: AtomicU64::new(0),
+            fleet,
             next_look: AtomicU64::new(0),
             renewal_due: AtomicBool::new(false),
         })
@@ -181,8 +219,8 @@ impl Engine {
         Ok(true)
     }
 
-    fn switch(&self, compiled: Compiled, now: Nanos) -> io::Result<()> {
-        let policy = Arc::new(self.policy().succeeded_by(compiled));
+    fn switch(&self, compiled: Compiled, now: Nanos) -> Result<(), AmendError> {
+        let policy = Arc::new(self.policy().succeeded_by(compiled)?);
         loop {
             self.finish_moves(now);
             let root = self.newest_settled();

@@ -4,10 +4,13 @@
 //! those keys' slots: hash, find, compare-and-swap ([`crate::charge`]). Everything else, a key never seen, a table on the
 //! move, a block, an overflow, is [`Gate::slowly`].
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, Charge, Word};
 use crate::engine::Relief;
+use crate::lease::AWAITS_LEASE;
+use crate::meter::Meter;
 use crate::migration::{Place, locate};
 use crate::operation::{Operation, blocked, charged, peeked};
 use crate::placing::{Placing, Target};
@@ -24,6 +27,8 @@ pub struct Gate {
     /// Where `table` is being moved to, once this gate has noticed.
     next: Option<Arc<Table>>,
     pub(crate) wants_upkeep: bool,
+    /// The number of the answer that the last decision awaits.
+    pub(crate) awaited: Cell<u64>,
 }
 
 /// The policy by which a decision was to be made is not in force any more.
@@ -39,7 +44,7 @@ pub(crate) struct Done {
 
 impl Gate {
     pub(crate) fn new(engine: Arc<Engine>, table: Arc<Table>) -> Self {
-        Self { engine, table, next: None, wants_upkeep: false }
+        Self { engine, table, next: None, wants_upkeep: false, awaited: Cell::new(0) }
     }
 
     /// The engine behind it.
@@ -194,14 +199,26 @@ impl Gate {
                 Some(Limit::Nothing) | None => return done(Decision::never(Outcome::Denied)),
             };
             let fresh = |cost| meter.map_or(Decision::unlimited(), |meter| peeked(meter, 0, moment, cost));
+            if let Some(leased) = meter.and_then(Meter::leased)
+                && matches!(operation, Operation::Give(_) | Operation::Reset)
+            {
+                self.adjust_shared_unheld(target, leased, operation, now);
+                return done(fresh(0));
+            }
             match operation {
-                Operation::Peek(cost) => return done(fresh(cost)),
+                Operation::Peek(cost) => return done(self.peeked_fresh(key, meter, cost, (moment, now))),
+                // A lease needs a place.
+                Operation::Probe(cost) if meter.is_none_or(|meter| meter.leased().is_none()) => {
+                    return done(fresh(cost));
+                }
                 Operation::Give(_) | Operation::Reset => return done(fresh(0)),
                 // Without a limit there is nothing to remember; but of a tenant with a row there is one place to say so.
-                Operation::Consume(_) | Operation::Take(_) if meter.is_none() && owner.is_some() => {
+                Operation::Consume(_) | Operation::Probe(_) | Operation::Take(_)
+                    if meter.is_none() && owner.is_some() =>
+                {
                     return done(fresh(0));
                 }
-                Operation::Consume(_) | Operation::Take(_) | Operation::Block(_) => {}
+                Operation::Consume(_) | Operation::Probe(_) | Operation::Take(_) | Operation::Block(_) => {}
             }
             match self.engine.relieve(&table, now) {
                 Relief::Moving => continue,
@@ -213,10 +230,11 @@ impl Gate {
                 self.table.settle_group(next, now);
             }
             // What the service itself says of a key is remembered, cap or no cap.
-            let written = match owner.filter(|_| matches!(operation, Operation::Consume(_))) {
-                Some(owner) => self.engine.admit_owned(&table, owner, key, kind),
-                None => Engine::admit_kept(&table, key, owner, kind),
-            };
+            let written =
+                match owner.filter(|_| matches!(operation, Operation::Consume(_) | Operation::Probe(_))) {
+                    Some(owner) => self.engine.admit_owned(&table, owner, key, kind),
+                    None => Engine::admit_kept(&table, key, owner, kind),
+                };
             // A table that was forwarded under our feet takes no keys: on to the next. Otherwise there is no room.
             if written.is_none() && table.next().is_none() {
                 return self.overflow(owner.unwrap_or(key), target, operation, now, policy);
@@ -248,6 +266,23 @@ impl Gate {
             None => bucket.read().map(Word::state),
         };
         let state = match operation {
+            Operation::Probe(cost) => loop {
+                let word = bucket.read()?;
+                if let Some(left) = word.blocked().then(|| self.engine.block_left(key, now)).flatten() {
+                    return Some(blocked(meter, moment, left));
+                }
+                let Some(meter) = meter else { return Some(Decision::unlimited()) };
+                let decision = peeked(meter, word.state(), moment, cost);
+                match meter.leased().filter(|_| decision.outcome == Outcome::Pending) {
+                    None => return Some(table.told(slot, Some(meter), decision, moment)),
+                    Some(leased) => {
+                        let wanted = (word.state(), cost);
+                        if let Some(decision) = self.want(target, meter, leased, wanted, moment, now) {
+                            return Some(decision);
+                        }
+                    }
+                }
+            },
             Operation::Consume(cost) => loop {
                 let charge = match meter {
                     Some(meter) => bucket.charge(meter, moment, cost),
@@ -259,7 +294,15 @@ impl Gate {
                         Some(left) => return Some(blocked(meter, moment, left)),
                         None => self.unflag(bucket, key, now)?,
                     },
-                    (charge, meter) => return charged(charge, meter?, moment),
+                    (Charge::Refused(state, AWAITS_LEASE), Some(meter @ Meter::Leased(leased))) => {
+                        if let Some(decision) = self.want(target, meter, leased, (state, cost), moment, now) {
+                            return Some(decision);
+                        }
+                    }
+                    (charge, meter) => {
+                        let decision = charged(charge, meter?, moment)?;
+                        return Some(table.told(slot, meter, decision, moment));
+                    }
                 }
             },
             Operation::Peek(cost) => {
@@ -267,7 +310,18 @@ impl Gate {
                 if let Some(left) = word.blocked().then(|| self.engine.block_left(key, now)).flatten() {
                     return Some(blocked(meter, moment, left));
                 }
+                if let Some((meter, leased)) = meter.and_then(|meter| Some((meter, meter.leased()?))) {
+                    return Some(self.peeked_shared(key, meter, leased, (word.state(), cost), (moment, now)));
+                }
                 return Some(told(word.state(), cost));
+            }
+            Operation::Give(_) | Operation::Take(_) | Operation::Reset
+                if let Some(leased) = meter.and_then(Meter::leased) =>
+            {
+                if matches!(operation, Operation::Reset) {
+                    self.engine.blocks.lift(key);
+                }
+                self.adjust_shared(bucket, target, leased, operation, (moment, now))?
             }
             Operation::Give(tokens) => adjusted(&|meter, state| meter.give(state, moment, tokens))?,
             Operation::Take(tokens) => adjusted(&|meter, state| meter.take(state, moment, tokens))?,
@@ -279,10 +333,13 @@ impl Gate {
                 // The list first: who sees the flag finds the block.
                 self.engine.blocks.set(key, now + time);
                 bucket.flag(true)?;
+                if let Some(leased) = meter.and_then(Meter::leased) {
+                    self.adjust_shared(bucket, target, leased, operation, (moment, now))?;
+                }
                 return Some(blocked(meter, moment, time));
             }
         };
-        Some(told(state, 0))
+        Some(table.told(slot, meter, told(state, 0), moment))
     }
 
     /// Takes the flag of a block that is over down; and puts it up again if another block has come in between.
@@ -324,7 +381,13 @@ fn known(table: &Table, slot: &Slot, cost: u64, now: Nanos) -> Option<Decision> 
     match table.limit_of(slot.meta()?)? {
         Limit::Metered(meter) => {
             let moment = table.moment(now);
-            charged(slot.bucket().charge(meter, moment, cost), meter, moment)
+            match slot.bucket().charge(meter, moment, cost) {
+                Charge::Refused(_, AWAITS_LEASE) => None,
+                charge => {
+                    let decision = charged(charge, meter, moment)?;
+                    Some(table.told(slot, Some(meter), decision, moment))
+                }
+            }
         }
         Limit::Unlimited => (!slot.bucket().read()?.blocked()).then(Decision::unlimited),
         Limit::Nothing => None,

@@ -30,6 +30,7 @@ pub mod gate;
 pub mod gcra;
 pub mod key;
 pub mod lease;
+mod leasing;
 pub mod limit;
 mod limits;
 pub mod meter;
@@ -49,6 +50,7 @@ mod slot;
 mod sync;
 mod table;
 pub mod time;
+mod views;
 pub mod window;
 
 pub use capacity::Capacity;

@@ -4,6 +4,7 @@
 //! state that a meter gives is never 0. 1 says the same as 0 to every meter: nothing is spent.
 
 use crate::gcra::Ticks;
+use crate::lease::Leased;
 use crate::moment::Moment;
 use crate::time::Epoch;
 use crate::{Concurrency, FixedWindow, Gcra, Nanos, SlidingWindow, Window};
@@ -22,6 +23,8 @@ pub enum Meter {
     SlidingWindow(SlidingWindow),
     /// At most so many at once.
     Concurrency(Concurrency),
+    /// Tokens of a bucket that the fleet shares.
+    Leased(Leased),
 }
 
 /// See [`Meter::level`].
@@ -44,6 +47,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.quota(),
             Self::SlidingWindow(sliding) => sliding.quota(),
             Self::Concurrency(concurrency) => concurrency.most(),
+            Self::Leased(leased) => leased.limit().quota,
         }
     }
 
@@ -63,6 +67,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.capacity(),
             Self::SlidingWindow(sliding) => sliding.capacity(),
             Self::Concurrency(concurrency) => concurrency.most(),
+            Self::Leased(leased) => leased.limit().capacity,
         }
     }
 
@@ -75,6 +80,7 @@ impl Meter {
             Self::FixedWindow(fixed) => Some(fixed.window()),
             Self::SlidingWindow(sliding) => Some(sliding.window()),
             Self::Concurrency(_) => None,
+            Self::Leased(leased) => Some(leased.limit().window),
         }
     }
 
@@ -97,6 +103,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.admit(state, now, cost),
             Self::SlidingWindow(sliding) => sliding.admit(state, now, cost),
             Self::Concurrency(concurrency) => concurrency.admit(state, cost),
+            Self::Leased(leased) => leased.admit(state, now, cost),
         }
     }
 
@@ -108,6 +115,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.take(state, now, cost),
             Self::SlidingWindow(sliding) => sliding.take(state, now, cost),
             Self::Concurrency(concurrency) => concurrency.take(state, cost),
+            Self::Leased(_) => Leased::without(state, now, cost),
         }
     }
 
@@ -119,6 +127,8 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.give(state, now, cost),
             Self::SlidingWindow(sliding) => sliding.give(state, now, cost),
             Self::Concurrency(concurrency) => concurrency.give(state, cost),
+            // What comes back, comes back to the shared bucket.
+            Self::Leased(_) => state,
         }
     }
 
@@ -127,7 +137,7 @@ impl Meter {
     #[inline]
     pub(crate) fn give_back(&self, state: u64, now: Moment, charged_at: Moment, cost: u64) -> u64 {
         match self {
-            Self::TokenBucket(_) | Self::Concurrency(_) => self.give(state, now, cost),
+            Self::TokenBucket(_) | Self::Concurrency(_) | Self::Leased(_) => self.give(state, now, cost),
             Self::FixedWindow(fixed) => fixed.give_back(state, now, charged_at, cost),
             Self::SlidingWindow(sliding) => sliding.give_back(state, now, charged_at, cost),
         }
@@ -141,6 +151,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.remaining(state, now),
             Self::SlidingWindow(sliding) => sliding.remaining(state, now),
             Self::Concurrency(concurrency) => concurrency.remaining(state),
+            Self::Leased(_) => Leased::held(state, now),
         }
     }
 
@@ -152,6 +163,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.until_full(state, now),
             Self::SlidingWindow(sliding) => sliding.until_full(state, now),
             Self::Concurrency(_) => Nanos::ZERO,
+            Self::Leased(leased) => leased.until_full(state, now),
         }
     }
 
@@ -185,6 +197,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.is_live(state, now),
             Self::SlidingWindow(sliding) => sliding.is_live(state, now),
             Self::Concurrency(concurrency) => concurrency.spent(state) > 0,
+            Self::Leased(_) => Leased::is_live(state, now),
         }
     }
 
@@ -195,6 +208,8 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.spent(state, now),
             Self::SlidingWindow(sliding) => sliding.spent(state, now),
             Self::Concurrency(concurrency) => concurrency.spent(state),
+            // What is spent, the shared bucket knows.
+            Self::Leased(_) => 0,
         }
     }
 
@@ -209,6 +224,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.with_spent(now, spent),
             Self::SlidingWindow(sliding) => sliding.with_spent(now, spent),
             Self::Concurrency(_) => Concurrency::with_spent(spent),
+            Self::Leased(_) => FRESH,
         }
     }
 
@@ -225,7 +241,10 @@ impl Meter {
                 written(from.carried(Ticks(state), here, to, there))
             }
             (Self::Concurrency(from), Self::Concurrency(_)) => Concurrency::with_spent(from.spent(state)),
-            (Self::Concurrency(_), _) | (_, Self::Concurrency(_)) => FRESH,
+            (Self::Leased(_), Self::Leased(to)) => Leased::carried(state, to),
+            (Self::Concurrency(_) | Self::Leased(_), _) | (_, Self::Concurrency(_) | Self::Leased(_)) => {
+                FRESH
+            }
             (Self::FixedWindow(from), Self::FixedWindow(same)) if from.window() == same.window() => {
                 same.continued(from, state, now, self.spent_under(state, now, to))
             }
@@ -255,6 +274,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.rebased(state, from.wall, to.wall),
             Self::SlidingWindow(sliding) => sliding.rebased(state, from.wall, to.wall),
             Self::Concurrency(_) => state,
+            Self::Leased(_) => written(Ticks(Leased::rebased(state, from, to))),
         }
     }
 
@@ -262,7 +282,17 @@ impl Meter {
     pub(crate) fn refilled(&self, state: u64, now: Moment) -> u64 {
         match self {
             Self::Concurrency(_) => state.max(FRESH),
+            Self::Leased(_) => Leased::reset(state),
             Self::TokenBucket(_) | Self::FixedWindow(_) | Self::SlidingWindow(_) => self.with_spent(now, 0),
+        }
+    }
+
+    /// Are its tokens leased?
+    #[inline]
+    pub(crate) const fn leased(&self) -> Option<&Leased> {
+        match self {
+            Self::Leased(leased) => Some(leased),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is done to a bucket, and the decisions that come of it.
 
 use crate::bucket::Charge;
+use crate::lease::AWAITS_LEASE;
 use crate::meter::{Level, Meter};
 use crate::moment::Moment;
 use crate::{Decision, Nanos, Outcome};
@@ -9,12 +10,17 @@ use crate::{Decision, Nanos, Outcome};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation {
     Consume(u64),
+    /// Would it be admitted? Asks for a lease, if that takes one.
+    Probe(u64),
     Peek(u64),
     Give(u64),
     Take(u64),
     Block(Nanos),
     Reset,
 }
+
+/// What whoever may not wait for a lease is told to wait.
+const LEASE_TAKES: Nanos = Nanos::from_millis(10);
 
 #[inline]
 pub(crate) fn charged(charge: Charge, meter: &Meter, now: Moment) -> Option<Decision> {
@@ -36,6 +42,7 @@ pub(crate) fn peeked(meter: &Meter, state: u64, now: Moment, cost: u64) -> Decis
 pub(crate) fn told(meter: &Meter, state: u64, now: Moment, admitted: Result<(), Option<Nanos>>) -> Decision {
     let (outcome, retry) = match admitted {
         Ok(()) => (Outcome::Ok, Some(Nanos::ZERO)),
+        Err(AWAITS_LEASE) => (Outcome::Pending, Some(LEASE_TAKES)),
         Err(wait) if meter.counts_requests_in_flight() => (Outcome::Concurrency, wait),
         Err(wait) => (Outcome::Quota, wait),
     };

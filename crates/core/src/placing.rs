@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use crate::engine::Relief;
 use crate::gate::{Done, Stale};
+use crate::lease::name::{Naming, Overflow};
 use crate::migration::{Place, locate};
 use crate::operation::Operation;
+use crate::policy::Part;
 use crate::policy::keyed::{Policy, Standing};
 use crate::slot::{Kind, Meta, Slot};
 use crate::sync::Ordering;
@@ -18,6 +20,8 @@ use crate::{Decision, Engine, Gate, Key, Nanos, Outcome, Subject};
 pub(crate) struct Target<'a> {
     pub(crate) key: Key,
     pub(crate) whose: Whose<'a>,
+    /// What it is called where a fleet shares it.
+    pub(crate) naming: Naming<'a>,
 }
 
 /// Whose a bucket is.
@@ -104,7 +108,11 @@ impl Gate {
             Whose::Anonymous => (Policy::DEFAULT, owner),
         };
         let key = self.engine.hasher.overflow(owner, limit);
-        let shared = Target { key, whose: Whose::Rule { entry, owner: Owner::Nobody } };
+        let of_tenant = matches!(target.whose, Whose::Rule { owner: Owner::Account(_), .. })
+            && target.naming.rule.is_some_and(|rule| rule.per.contains(&Part::Tenant));
+        let overflow = if of_tenant { Overflow::OfTenant } else { Overflow::OfAll };
+        let naming = Naming { overflow, ..target.naming };
+        let shared = Target { key, whose: Whose::Rule { entry, owner: Owner::Nobody }, naming };
         loop {
             self.catch_up(now);
             let (table, index) = match locate(&self.table, key, now) {

@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub rule: Option<u16>,
     /// What it is charged to.
     pub scope: Scope,
+    /// Does it ask for the last time? Then it is decided without a lease that it has waited for in vain.
+    pub last_word: bool,
     /// The policy by whose names and needs the rest was put together. By another one it is not decided.
     pub generation: Option<Generation>,
 }
@@ -54,6 +56,7 @@ impl<'a> Request<'a> {
             values: &[],
             rule: None,
             scope: Scope::Everything,
+            last_word: false,
             generation: None,
         }
     }

@@ -129,7 +129,10 @@ impl Ruling {
     }
 }
 
-/// Never is the longest wait.
+/// Never is the longest wait; and what is pending is no denial yet.
 fn wait(decision: &Decision) -> Nanos {
+    if decision.outcome == Outcome::Pending {
+        return Nanos::ZERO;
+    }
     decision.retry.unwrap_or(Nanos::new(u64::MAX))
 }

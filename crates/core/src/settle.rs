@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::gate::Gate;
+use crate::lease::name::{Naming, Overflow};
 use crate::limits::Party;
 use crate::migration::{Place, locate};
 use crate::moment::Moment;
 use crate::operation::Operation;
 use crate::placing::Target;
 use crate::policy::keyed::Policy;
-use crate::{Charged, Nanos, Subject};
+use crate::{Charged, Nanos, Request, Subject};
 
 impl Gate {
     /// Takes a charge back that was made at a time. Nothing comes of it where the bucket is gone, or full again, or counts
@@ -23,6 +24,9 @@ impl Gate {
             let Some(meter) = slot.meta().and_then(|meta| table.meter_of(meta)) else { return };
             if !is_counted(charge, &table.policy) {
                 return;
+            }
+            if meter.leased().is_some() {
+                return self.give_to_fleet(charge.key, charge.cost);
             }
             // It may have been charged in a table before this one.
             let (moment, then) = (table.moment(now), Moment::past(charged, table.epoch));
@@ -44,7 +48,11 @@ impl Gate {
             }
             let party = Party::of(subject, name, &self.engine.hasher, &policy);
             let rule = charge.origin.and_then(|origin| Some((policy.rule_since(origin)?, origin.rule)));
-            let target = Target { key: charge.key, whose: party.whose(rule) };
+            let request = Request::of(subject, name);
+            let rule_alone = rule.map(|(rule, _)| rule);
+            let naming =
+                Naming { image: policy.image(), request: &request, rule: rule_alone, overflow: Overflow::No };
+            let target = Target { key: charge.key, whose: party.whose(rule), naming };
             if self.slowly(&target, Operation::Take(tokens), now, &policy).is_ok() {
                 return;
             }

@@ -18,7 +18,8 @@ use crate::progress::Progress;
 use crate::slot::{Holds, Kind, Meta, Slot};
 use crate::sync::{AtomicBool, AtomicUsize, Link, Ordering};
 use crate::time::Epoch;
-use crate::{Key, Limit, Nanos, Policy};
+use crate::views::Views;
+use crate::{Decision, Key, Limit, Nanos, Policy};
 
 /// How many buckets are looked at to guess how many of all are live.
 pub(crate) const SAMPLE: usize = 256;
@@ -52,6 +53,8 @@ pub(crate) struct Table {
     /// Instants in this table count from here.
     pub(crate) epoch: Epoch,
     pub(crate) policy: Arc<Policy>,
+    /// Of shared buckets.
+    pub(crate) views: Option<Views>,
     claimed: AtomicUsize,
     /// Keys that may still arrive from the table before.
     pub(crate) expected: AtomicUsize,
@@ -71,7 +74,9 @@ impl Table {
         let slots = Slots::new(slots)?;
         #[cfg(loom)]
         let slots: Slots = (0..slots).map(|_| Slot::new()).collect();
+        let views = policy.is_shared().then(|| Views::new(slots.len())).transpose()?;
         Ok(Self {
+            views,
             progress: Progress::new(slots.len()),
             slots,
             epoch,
@@ -208,6 +213,25 @@ impl Table {
     #[inline]
     pub(crate) fn limit_of(&self, meta: Meta) -> Option<&Limit> {
         self.policy.entry(meta.entry()).map(|entry| &entry.limit)
+    }
+
+    /// A decision on the bucket in a slot, with what is known of what the fleet shares.
+    #[inline]
+    pub(crate) fn told(
+        &self,
+        slot: &Slot,
+        meter: Option<&Meter>,
+        decision: Decision,
+        now: Moment,
+    ) -> Decision {
+        match (meter, &self.views) {
+            (Some(Meter::Leased(leased)), Some(views)) => {
+                // Its index, by where it lies.
+                let offset = std::ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
+                views.told(offset / size_of::<Slot>(), leased, decision, now)
+            }
+            _ => decision,
+        }
     }
 
     /// What the limit of a slot's key counts by, if it is one that counts.

@@ -8,8 +8,11 @@ use crate::{Algorithm, Nanos, Window};
 /// How many tags there are: what spreads buckets over a Cluster, and lets one script serve many.
 pub const TAGS: usize = 256;
 
+/// The most tokens that a shared bucket may hold: an instance has 31 bits for what it holds of them.
+pub const MOST_TOKENS: u64 = (1 << 31) - 1;
+
 /// The name of a shared bucket: the same in every process of the fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BucketName(pub [u8; 16]);
 
 impl BucketName {
@@ -27,7 +30,7 @@ pub struct SharedLimit {
     pub algorithm: Algorithm,
     /// Tokens granted per window, from 1.
     pub quota: u64,
-    /// `quota + burst`, at most 2^32 - 1.
+    /// `quota + burst`, at most [`MOST_TOKENS`].
     pub capacity: u64,
     /// The time in which the quota is granted.
     pub window: Window,
@@ -124,7 +127,7 @@ pub struct Grant {
 
 /// For how long nothing is leased under a tag whose state was lost: until every instance has had the time to say what it
 /// knows. A life that begins without a state that was lost is not settled so; it has nothing to wait for.
-pub const SETTLING: Nanos = Nanos::from_millis(1000);
+pub const SETTLING: Nanos = Nanos::from_millis(2000);
 
 /// What a batch came to.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use thiserror::Error;
+
+use crate::lease::Leased;
+use crate::lease::exchange::{MOST_TOKENS, SharedLimit};
 use crate::policy::{Compiled, Entry, Image, NameHash, Part, Row, Rule, Verdict};
-use crate::{Key, KeyHasher, Limit, Meter, Subject};
+use crate::{Algorithm, Key, KeyHasher, Limit, Meter, Subject, Window};
 
 /// What tells a policy from every other that this process has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,22 @@ pub(crate) struct Origin {
     since: Generation,
 }
 
+/// Why a fleet cannot share the buckets of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unshareable {
+    /// A limit on concurrency: who holds a slot is known in one process.
+    #[error("a limit on concurrency is counted in each process, and cannot be shared by a fleet")]
+    Concurrency,
+    /// More tokens in a bucket than [`MOST_TOKENS`].
+    #[error(
+        "{capacity} tokens in a bucket (quota and burst); accepted with backends are {MOST_TOKENS} at most"
+    )]
+    TooLarge {
+        /// `quota + burst`, in tokens.
+        capacity: u64,
+    },
+}
+
 /// A policy, ready to decide by.
 #[derive(Debug)]
 pub struct Policy {
@@ -67,6 +87,8 @@ pub struct Policy {
     rules: Box<[KeyedRule]>,
     /// Has it neither rules nor lists, so that a decision depends on the tenant alone?
     plain: bool,
+    /// What its buckets are governed by, where a fleet shares them: the same, with tokens that are leased.
+    leased: Option<Box<[Entry]>>,
 }
 
 impl Policy {
@@ -84,12 +106,33 @@ impl Policy {
         };
         let rules = image.rules().iter().map(keyed).collect();
         let plain = image.rules().is_empty() && !image.needs().address;
-        Self { compiled, generation, hasher, rules, plain }
+        Self { compiled, generation, hasher, rules, plain, leased: None }
+    }
+
+    /// The same policy, in a process that shares its buckets with a fleet.
+    ///
+    /// # Errors
+    /// See [`Unshareable`].
+    pub fn shared(compiled: Compiled, hasher: KeyHasher) -> Result<Self, Unshareable> {
+        let leased = leased(&compiled.image)?;
+        Ok(Self { leased: Some(leased), ..Self::new(compiled, hasher) })
+    }
+
+    /// Are its buckets shared?
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.leased.is_some()
     }
 
     /// The policy that comes after this one.
-    pub(crate) fn succeeded_by(&self, compiled: Compiled) -> Self {
-        let mut next = Self::new(compiled, self.hasher);
+    ///
+    /// # Errors
+    /// This one is shared, and that one cannot be.
+    pub(crate) fn succeeded_by(&self, compiled: Compiled) -> Result<Self, Unshareable> {
+        let mut next = match self.leased {
+            Some(_) => Self::shared(compiled, self.hasher)?,
+            None => Self::new(compiled, self.hasher),
+        };
         for (rule, keyed) in next.compiled.image.rules().iter().zip(&mut next.rules) {
             let Some((before, keyed_before)) = self.rule_under(keyed.key) else { continue };
             let counts = meter(self.image(), before).is_some() && meter(&next.compiled.image, rule).is_some();
@@ -98,7 +141,7 @@ impl Policy {
                 keyed.since = keyed_before.since;
             }
         }
-        next
+        Ok(next)
     }
 
     /// What it was compiled to, and from.
@@ -149,7 +192,10 @@ impl Policy {
 
     #[inline]
     pub(crate) fn entry(&self, index: u32) -> Option<&Entry> {
-        self.compiled.image.entry(index)
+        match &self.leased {
+            None => self.compiled.image.entry(index),
+            Some(leased) => leased.get(index as usize),
+        }
     }
 
     /// A rule, and what it is under the secret.
@@ -201,6 +247,26 @@ impl Policy {
     pub(crate) fn pool(&self, subject: Subject) -> Key {
         self.hasher.pool(subject)
     }
+}
+
+/// The entries of an image, with limits on shared buckets.
+fn leased(image: &Image) -> Result<Box<[Entry]>, Unshareable> {
+    let shared = |limit: Limit| {
+        let Limit::Metered(meter) = limit else { return Ok(limit) };
+        let (algorithm, window) = match meter {
+            Meter::TokenBucket(gcra) => (Algorithm::TokenBucket, Window::Span(gcra.window())),
+            Meter::FixedWindow(fixed) => (Algorithm::FixedWindow, fixed.window()),
+            Meter::SlidingWindow(sliding) => (Algorithm::SlidingWindow, sliding.window()),
+            Meter::Leased(_) => return Ok(limit),
+            Meter::Concurrency(_) => return Err(Unshareable::Concurrency),
+        };
+        let (quota, capacity) = (meter.quota(), meter.capacity());
+        Leased::new(SharedLimit { algorithm, quota, capacity, window })
+            .map(|leased| Limit::Metered(Meter::Leased(leased)))
+            .ok_or(Unshareable::TooLarge { capacity })
+    };
+    let entries = (0..image.limits()).filter_map(|index| image.entry(u32::try_from(index).ok()?));
+    entries.map(|entry| Ok(Entry { limit: shared(entry.limit)?, ..*entry })).collect()
 }
 
 fn meter<'a>(image: &'a Image, rule: &Rule) -> Option<&'a Meter> {

@@ -1,0 +1,447 @@
+//! All shared buckets of one engine: what requests want of them, what is asked of the backends, and what those answer.
+//!
+//! Requests come from any thread and hold a lock for a microsecond; the background asks for [`Fleet::due`] batches, sends them,
+//! and brings back what came of each. Nothing here knows how they travel, or reads a clock.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::exchange::{Ask, Batch, BucketName, MOST_ASKS, Reply, SharedLimit, TAGS};
+use super::knowledge::Knowledge;
+use super::name::Naming;
+use super::record::{Hand, Lack, Now, Record, Want, left};
+use super::settings::Settings;
+use super::tag::{Standing, Tag};
+use crate::key::BuildAlreadyHashed;
+use crate::{Gate, Key, Nanos};
+
+const SHARDS: usize = 256;
+
+/// A bucket that nothing is held of, and of which there is something to know.
+#[derive(Debug)]
+struct Dormant {
+    name: BucketName,
+    limit: SharedLimit,
+    known: Knowledge,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    awake: HashMap<Key, Record, BuildAlreadyHashed>,
+    dormant: HashMap<Key, Dormant, BuildAlreadyHashed>,
+}
+
+/// All shared buckets of one engine.
+pub struct Fleet {
+    settings: Settings,
+    shards: Box<[Mutex<Shard>]>,
+    tags: Box<[Mutex<Tag>]>,
+    instances: AtomicU32,
+    /// Buckets of which something is to be asked at once.
+    urgent: Mutex<Vec<Key>>,
+    /// Numbers that have been answered.
+    news: Mutex<Vec<u64>>,
+    numbers: AtomicU64,
+    /// Which shard's dormant records are looked at next.
+    swept: AtomicU64,
+    on_urgent: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Why it is asked what is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Something is urgent.
+    Urgent,
+    /// Another interval has passed.
+    Tick,
+    /// This is the last time: all leases are given back.
+    Close,
+}
+
+/// Asks that are being put together.
+struct Asks {
+    call: Call,
+    by_tag: BTreeMap<u8, TagAsks>,
+}
+
+/// Those of one tag.
+struct TagAsks {
+    standing: Standing,
+    /// Is a batch under way, so that another has to wait?
+    busy: bool,
+    keys: Vec<Key>,
+    asks: Vec<Ask>,
+    /// Is there something that could not be asked for lack of room?
+    left: bool,
+}
+
+impl Fleet {
+    /// No bucket yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            tags: (0..TAGS).map(|_| Mutex::new(Tag::new())).collect(),
+            instances: AtomicU32::new(1),
+            urgent: Mutex::default(),
+            news: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            swept: AtomicU64::new(0),
+            on_urgent: OnceLock::new(),
+        }
+    }
+
+    /// How leases are handled.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What is called, from any thread, when something is to be asked at once. The first one stays.
+    pub fn set_on_urgent(&self, act: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_urgent.set(Box::new(act));
+    }
+
+    /// How many instances live, this one among them.
+    pub fn set_instances(&self, instances: u32) {
+        self.instances.store(instances.max(1), Ordering::Relaxed);
+    }
+
+    /// How many instances live, as far as is known.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.instances.load(Ordering::Relaxed)
+    }
+
+    /// A request finds too few tokens.
+    pub(crate) fn want(
+        &self,
+        hand: &mut impl Hand,
+        key: Key,
+        naming: &Naming<'_>,
+        lack: &Lack<'_>,
+        (now, wall): (Nanos, Nanos),
+    ) -> Want {
+        let now = Now { monotonic: now, wall, instances: self.instances() };
+        let (want, urgent) = self.with_record(key, naming, lack.limit, now.monotonic, |record| {
+            let standing = self.standing(record.name);
+            let want = record.want(hand, lack, standing, &self.settings, &now);
+            (want, standing == Standing::Up && record.is_urgent())
+        });
+        if urgent {
+            self.hurry(key);
+        }
+        want
+    }
+
+    /// Does something about a shared bucket that is to be told at once.
+    pub(crate) fn tell(
+        &self,
+        key: Key,
+        naming: &Naming<'_>,
+        limit: &SharedLimit,
+        now: Nanos,
+        what: impl FnOnce(&mut Record),
+    ) {
+        self.with_record(key, naming, limit, now, what);
+        self.hurry(key);
+    }
+
+    /// Tokens come back that were spent. Nothing comes of it where the bucket is full again by now.
+    pub(crate) fn give_back(&self, key: Key, tokens: u64) {
+        let mut shard = self.shard(key).lock();
+        let shard = &mut *shard;
+        if !shard.awake.contains_key(&key)
+            && let Some(dormant) = shard.dormant.remove(&key)
+        {
+            shard.awake.insert(key, self.awakened(dormant));
+        }
+        if let Some(record) = shard.awake.get_mut(&key) {
+            record.give(tokens);
+        }
+    }
+
+    /// Whole tokens that are left in the shared bucket, for all that is known.
+    pub(crate) fn left(&self, key: Key, limit: &SharedLimit, now: Nanos) -> u64 {
+        let shard = self.shard(key).lock();
+        let known = shard.awake.get(&key).map(|record| record.knowledge(now));
+        let known = known.or_else(|| shard.dormant.get(&key).map(|dormant| Some(dormant.known))).flatten();
+        left(limit, known.map_or(0.0, |known| known.spent(limit, now)))
+    }
+
+    fn with_record<T>(
+        &self,
+        key: Key,
+        naming: &Naming<'_>,
+        limit: &SharedLimit,
+        now: Nanos,
+        act: impl FnOnce(&mut Record) -> T,
+    ) -> T {
+        let mut shard = self.shard(key).lock();
+        let Shard { awake, dormant } = &mut *shard;
+        let record = match awake.entry(key) {
+            Entry::Occupied(occupied) => occupied.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(match dormant.remove(&key) {
+                Some(dormant) => self.awakened(dormant),
+                None => Record::new(naming.name(), *limit, self.next_number(), None, now),
+            }),
+        };
+        act(record)
+    }
+
+    fn awakened(&self, Dormant { name, limit, known }: Dormant) -> Record {
+        Record::new(name, limit, self.next_number(), Some(known), Nanos::ZERO)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are as good as any")]
+    fn shard(&self, key: Key) -> &Mutex<Shard> {
+        // There are SHARDS of them.
+        &self.shards[key.lo as usize % SHARDS]
+    }
+
+    fn tag(&self, tag: u8) -> &Mutex<Tag> {
+        &self.tags[usize::from(tag)]
+    }
+
+    fn standing(&self, name: BucketName) -> Standing {
+        self.tag(name.tag()).lock().standing
+    }
+
+    fn hurry(&self, key: Key) {
+        self.urgent.lock().push(key);
+        if let Some(act) = self.on_urgent.get() {
+            act();
+        }
+    }
+
+    /// Numbers that have been answered since this was asked last.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.news.lock())
+    }
+
+    /// Batches that are to be sent now. They stay under way until [`Fleet::answered`], [`Fleet::failed`] or [`Fleet::gave_up`].
+    pub fn due(&self, gate: &mut Gate, now: Nanos, call: Call) -> Vec<Batch> {
+        gate.catch_up(now);
+        let mut asks = Asks { call, by_tag: BTreeMap::new() };
+        if call == Call::Urgent {
+            let urgent = std::mem::take(&mut *self.urgent.lock());
+            for key in urgent {
+                if let Some(record) = self.shard(key).lock().awake.get_mut(&key)
+                    && !self.ask(record, key, gate, now, &mut asks)
+                {
+                    self.urgent.lock().push(key);
+                }
+            }
+        } else {
+            // All are asked.
+            self.urgent.lock().clear();
+            for shard in &self.shards {
+                self.ask_all(&mut shard.lock(), gate, now, &mut asks);
+            }
+            self.sweep_dormant(now);
+            for tag in 0..=u8::MAX {
+                if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
+                    asks.by_tag.insert(tag, self.tag_asks(tag));
+                }
+            }
+        }
+        asks.by_tag.into_iter().filter_map(|(tag, asks)| self.batch(tag, asks, call, now)).collect()
+    }
+
+    fn tag_asks(&self, tag: u8) -> TagAsks {
+        let tag = self.tag(tag).lock();
+        TagAsks {
+            standing: tag.standing,
+            busy: tag.is_busy(),
+            keys: Vec::new(),
+            asks: Vec::new(),
+            left: false,
+        }
+    }
+
+    fn ask_all(&self, shard: &mut Shard, gate: &mut Gate, now: Nanos, asks: &mut Asks) {
+        let Shard { awake, dormant } = shard;
+        awake.retain(|&key, record| {
+            self.ask(record, key, gate, now, asks);
+            if !record.is_idle(&self.settings, now) {
+                return true;
+            }
+            if let Some(known) = record.knowledge(now) {
+                dormant.insert(key, Dormant { name: record.name, limit: record.limit, known });
+            }
+            false
+        });
+    }
+
+    /// Asks for one bucket; `false` if that has to wait for an answer to the tag's last batch.
+    fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
+        let tag = record.name.tag();
+        let closing = asks.call == Call::Close;
+        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
+        let full = of_tag.busy || of_tag.asks.len() >= MOST_ASKS;
+        let standing = if full { Standing::Down } else { of_tag.standing };
+        let mut hand = gate.hand(key, now);
+        if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
+            of_tag.keys.push(key);
+            of_tag.asks.push(ask);
+        }
+        of_tag.left |= record.to_tell;
+        !full
+    }
+
+    /// The batch of a tag that is to be sent now, if any.
+    fn batch(&self, number: u8, asks: TagAsks, call: Call, now: Nanos) -> Option<Batch> {
+        let mut tag = self.tag(number).lock();
+        if tag.standing == Standing::Down {
+            return None;
+        }
+        if tag.is_busy() {
+            return tag.send_again();
+        }
+        if call == Call::Tick && tag.is_telling() && asks.asks.is_empty() && !asks.left {
+            tag.told();
+        }
+        let verifies = tag.verifying || tag.standing == Standing::Settling && now >= tag.settles;
+        if asks.asks.is_empty() && !verifies {
+            return None;
+        }
+        let batch = Batch {
+            tag: number,
+            instance: self.settings.instance,
+            sequence: 0,
+            instances: self.instances(),
+            seen: None,
+            asks: asks.asks,
+        };
+        Some(tag.send(batch, asks.keys, now))
+    }
+
+    fn sweep_dormant(&self, now: Nanos) {
+        let next = self.swept.fetch_add(1, Ordering::Relaxed);
+        let shard = usize::try_from(next).unwrap_or_default() % SHARDS;
+        let mut shard = self.shards[shard].lock();
+        shard.dormant.retain(|_, dormant| dormant.known.spent(&dormant.limit, now) > 0.0);
+    }
+
+    /// A batch has been answered.
+    pub fn answered(&self, gate: &mut Gate, tag: u8, sequence: u64, reply: &Reply, now: Nanos) {
+        let (answered, settles) = {
+            let mut tag = self.tag(tag).lock();
+            let Some(answered) = tag.answer(sequence, reply) else { return };
+            let settling = reply.settling > Nanos::ZERO || tag.is_telling();
+            if tag.standing != Standing::Down {
+                tag.standing = if settling { Standing::Settling } else { Standing::Up };
+            }
+            tag.settles = now + reply.settling;
+            (answered, settling)
+        };
+        if answered.forgot {
+            self.tell_all(tag);
+        }
+        let mut numbers = Vec::with_capacity(answered.keys.len());
+        for (&key, grant) in answered.keys.iter().zip(&reply.grants) {
+            if let Some(record) = self.shard(key).lock().awake.get_mut(&key) {
+                let mut hand = gate.hand(key, now);
+                record.answered(&mut hand, grant, answered.asked, reply.now, &self.settings, now);
+                numbers.push(record.number);
+            }
+        }
+        if settles {
+            self.announce_awaited(tag);
+        }
+        self.news.lock().append(&mut numbers);
+    }
+
+    /// No answer has come to a batch: it is sent again, so that it is executed once.
+    pub fn failed(&self, tag: u8, sequence: u64) {
+        self.tag(tag).lock().fail(sequence);
+    }
+
+    /// A batch will not be executed any more, or its reply is not on record any more.
+    pub fn gave_up(&self, tag: u8, sequence: u64) {
+        let Some((batch, keys)) = self.tag(tag).lock().give_up(sequence) else { return };
+        for (key, ask) in keys.iter().zip(&batch.asks) {
+            if let Some(record) = self.shard(*key).lock().awake.get_mut(key) {
+                record.gave_up(ask);
+            }
+        }
+    }
+
+    /// The backend of a tag does not answer: until it does, requests are decided without it.
+    pub fn went_down(&self, tag: u8) {
+        let before = std::mem::replace(&mut self.tag(tag).lock().standing, Standing::Down);
+        if before != Standing::Down {
+            self.announce_awaited(tag);
+        }
+    }
+
+    /// The backend of a tag answers again, or another one does.
+    pub fn came_up(&self, tag: u8) {
+        let mut tag = self.tag(tag).lock();
+        if tag.standing == Standing::Down {
+            // What it knows has to be seen first, unless there is nothing to compare it with.
+            tag.verifying = true;
+            tag.standing = if tag.has_been_seen() { Standing::Settling } else { Standing::Up };
+        }
+    }
+
+    /// Is nothing leased under a tag, because its backend has to be told first what is known here?
+    #[must_use]
+    pub fn is_settling(&self, tag: u8) -> bool {
+        self.tag(tag).lock().standing == Standing::Settling
+    }
+
+    /// The backend of a tag may have lost its state: it is asked, whether there is something to ask or not.
+    pub fn verify(&self, tag: u8) {
+        self.tag(tag).lock().verifying = true;
+    }
+
+    /// Every bucket of a tag is to be told of: what has been lost there is known here.
+    fn tell_all(&self, tag: u8) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let Shard { awake, dormant } = &mut *shard;
+            let asleep: Vec<Key> = dormant
+                .iter()
+                .filter(|(_, dormant)| dormant.name.tag() == tag)
+                .map(|(&key, _)| key)
+                .collect();
+            for key in asleep {
+                if let Some(dormant) = dormant.remove(&key) {
+                    awake.insert(key, self.awakened(dormant));
+                }
+            }
+            for record in awake.values_mut().filter(|record| record.name.tag() == tag) {
+                record.to_tell = true;
+            }
+        }
+    }
+
+    /// Whoever waits for a bucket of a tag will have no answer before long.
+    fn announce_awaited(&self, tag: u8) {
+        let mut numbers = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let of_tag = shard.awake.values().filter(|record| record.name.tag() == tag);
+            numbers.extend(of_tag.filter(|record| record.is_awaited()).map(|record| record.number));
+        }
+        self.news.lock().append(&mut numbers);
+    }
+}
