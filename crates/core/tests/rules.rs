@@ -240,6 +240,7 @@ impl Pair {
             rule: rule.map(|rule| u16::try_from(rule).unwrap()),
             scope: if rule_alone { Scope::RuleAlone } else { Scope::Everything },
             generation: None,
+            last_word: false,
         };
         let (gate, now) = (&mut self.gates[self.using], Nanos::new(self.now));
         if !charge {

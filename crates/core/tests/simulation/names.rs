@@ -1,0 +1,87 @@
+//! What the tenants' buckets are called in the backend: found out by asking for each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use tollgate_core::lease::exchange::BucketName;
+use tollgate_core::lease::fleet::Call;
+use tollgate_core::lease::{OnFailure, Settings};
+use tollgate_core::{Algorithm, Capacity, Engine, Epoch, KeyHasher, Nanos, Request, Ruling, Subject};
+
+use crate::limits::Limits;
+
+/// More tenants than a run has.
+pub(crate) const TENANTS: [&str; 4] = ["acme", "globex", "initech", "hooli"];
+
+/// A bucket of a tenant: its quota's, or the rule's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Whose {
+    pub(crate) tenant: usize,
+    pub(crate) rule: bool,
+}
+
+pub(crate) struct Names {
+    names: BTreeMap<Whose, BucketName>,
+    /// Which tags are used at all.
+    tags: [bool; 256],
+}
+
+impl Names {
+    /// The same in every run: they depend on names alone.
+    pub(crate) fn all() -> &'static Self {
+        static ALL: OnceLock<Names> = OnceLock::new();
+        ALL.get_or_init(Self::find)
+    }
+
+    fn find() -> Self {
+        let limits = |quota| Limits {
+            algorithm: Algorithm::TokenBucket,
+            quota,
+            burst: 0,
+            window: Nanos::from_secs(60),
+        };
+        let settings = Settings {
+            instance: 1,
+            interval: Nanos::from_millis(100),
+            time_to_live: Nanos::from_secs(2),
+            credit: 0,
+            on_failure: OnFailure::Deny,
+        };
+        let capacity = Capacity { max_keys: 10_000, key_share: 1.0 };
+        let (hasher, policy) = (KeyHasher::with_secret(1, 1), limits(2).policy(Some(&limits(1))));
+        let engine = Engine::shared(hasher, policy, capacity, Epoch::default(), settings).unwrap();
+        let engine = Arc::new(engine);
+        let (mut gate, mut ruling) = (engine.gate(), Ruling::default());
+        let mut names = Self { names: BTreeMap::new(), tags: [false; 256] };
+        for (tenant, name) in TENANTS.iter().enumerate() {
+            let request = Request { rule: Some(0), ..Request::of(Subject::Tenant, name.as_bytes()) };
+            gate.decide(&request, 1, Nanos::ZERO, &mut ruling);
+            let batches = engine.fleet().unwrap().due(&mut gate, Nanos::ZERO, Call::Urgent);
+            for ask in batches.iter().flat_map(|batch| &batch.asks) {
+                names.names.insert(Whose { tenant, rule: ask.limit.quota == 1 }, ask.name);
+                names.tags[usize::from(ask.name.tag())] = true;
+            }
+            for batch in batches {
+                engine.fleet().unwrap().gave_up(batch.tag, batch.sequence);
+            }
+        }
+        assert_eq!(
+            names.names.len(),
+            2 * TENANTS.len(),
+            "each has a bucket of its quota and one of the rule"
+        );
+        names
+    }
+
+    pub(crate) fn of(&self, whose: Whose) -> BucketName {
+        self.names[&whose]
+    }
+
+    pub(crate) fn uses(&self, tag: u8) -> bool {
+        self.tags[usize::from(tag)]
+    }
+
+    pub(crate) fn tags(&self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(|&tag| self.uses(tag))
+    }
+}

@@ -1,0 +1,96 @@
+//! A connection to a backend: batches go out together, and each comes back with what became of it.
+
+use std::fmt;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{join, ready};
+use rand::random;
+use redis::{RedisResult, Value, from_redis_value};
+use tollgate_core::lease::exchange::{Batch, Reply};
+
+use crate::link::Link;
+use crate::script::{self, Call};
+use crate::{Description, Failure, Namespace, wire};
+
+/// A connection to a backend. It can be cloned, and used by many tasks at once.
+///
+/// A connection to one server that broke stays broken: [`crate::Backend::connect`] makes another. One to a Cluster opens those to
+/// its servers again by itself, and finds out who has taken the place of another.
+#[derive(Clone)]
+pub struct Connection {
+    link: Link,
+    namespace: Namespace,
+    description: Description,
+}
+
+impl Connection {
+    pub(crate) fn new(link: Link, namespace: Namespace, description: Description) -> Self {
+        Self { link, namespace, description }
+    }
+
+    /// What the backend said of itself when it was connected to.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What separates this fleet's keys from those of others.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Has all batches executed at once, and gives them back with their replies, in order: when the last one has come.
+    pub async fn exchange(&self, batches: Vec<Batch>) -> Vec<(Batch, Result<Reply, Failure>)> {
+        let mut replies: Vec<Option<Result<Reply, Failure>>> = batches.iter().map(|_| None).collect();
+        self.exchange_each(&batches, |index, reply| {
+            if let Some(place) = replies.get_mut(index) {
+                *place = Some(reply);
+            }
+        })
+        .await;
+        // Each has been given one.
+        batches.into_iter().zip(replies).filter_map(|(batch, reply)| Some((batch, reply?))).collect()
+    }
+
+    /// Has all batches executed at once, and gives each reply, with the index of its batch, when it comes: in a Cluster, what
+    /// one server does not answer keeps nothing back that another one does.
+    pub async fn exchange_each(
+        &self,
+        batches: &[Batch],
+        mut take: impl FnMut(usize, Result<Reply, Failure>),
+    ) {
+        let calls: Vec<Call> = batches.iter().map(|batch| self.call(batch)).collect();
+        let replies = script::EXCHANGE.call(&self.link, &calls).for_each(|(index, reply)| {
+            let asks = batches.get(index).map_or(0, |batch| batch.asks.len());
+            take(index, read(reply, asks));
+            ready(())
+        });
+        join(replies, self.link.learn()).await;
+    }
+
+    fn call(&self, batch: &Batch) -> Call {
+        // Below 2^53, which doubles count to.
+        let new_life_id = random::<u64>() >> 11;
+        let wire::Call { keys, batch, asks } = wire::Call::new(&self.namespace, batch, new_life_id);
+        Call { keys, arguments: vec![batch, asks] }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("namespace", &self.namespace)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(reply: RedisResult<Value>, asks: usize) -> Result<Reply, Failure> {
+    let bytes: Vec<u8> = from_redis_value(reply?).map_err(|error| Failure::Protocol(error.to_string()))?;
+    wire::read(&bytes, asks).map_err(|error| Failure::Protocol(error.to_string()))
+}

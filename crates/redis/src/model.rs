@@ -1,0 +1,110 @@
+//! What the script does, in plain Rust: the naive twin that it is tested against, and a Redis for simulations.
+//!
+//! It forgets what Redis forgets for good (a wipe, a copy that is put back), but not what Redis lets expire because it means
+//! nothing any more: a bucket that is full again is the same here as one that was never there.
+
+mod bucket;
+
+use std::collections::BTreeMap;
+
+use tollgate_core::Nanos;
+use tollgate_core::lease::exchange::{Batch, BucketName, Life, Reply, SETTLING};
+
+use bucket::{Bucket, Circumstances};
+
+/// For how long a reply is kept, in microseconds: nobody repeats a batch for longer.
+const REPLY_KEPT: u64 = 60_000_000;
+
+/// The batch comes after a later one of the same instance under the same tag, and has not been executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a later batch of this instance has been executed")]
+pub struct Superseded;
+
+#[derive(Debug, Clone)]
+struct Kept {
+    sequence: u64,
+    reply: Reply,
+    /// Microseconds.
+    until: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tag {
+    life: Option<Life>,
+    /// Until then nothing is leased, in microseconds.
+    settles: u64,
+    /// When the last batch was executed, in microseconds: the clock does not go back behind that.
+    last: u64,
+    replies: BTreeMap<u64, Kept>,
+    buckets: BTreeMap<BucketName, Bucket>,
+}
+
+/// A Redis. A copy of it is a replica: to put it back is what a failover does.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    tags: BTreeMap<u8, Tag>,
+}
+
+impl Model {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All is lost.
+    pub fn wipe(&mut self) {
+        self.tags.clear();
+    }
+
+    /// Executes a batch at a time in microseconds since the Unix epoch; a life that begins has this id.
+    ///
+    /// # Errors
+    /// See [`Superseded`].
+    pub fn execute(&mut self, batch: &Batch, now_micros: u64, new_life_id: u64) -> Result<Reply, Superseded> {
+        let tag = self.tags.entry(batch.tag).or_default();
+        match tag.replies.get(&batch.instance).filter(|kept| now_micros < kept.until) {
+            Some(kept) if kept.sequence == batch.sequence => return Ok(kept.reply.clone()),
+            Some(kept) if kept.sequence > batch.sequence => return Err(Superseded),
+            _ => {}
+        }
+        let reply = tag.execute(batch, now_micros, new_life_id);
+        let kept = Kept { sequence: batch.sequence, reply: reply.clone(), until: now_micros + REPLY_KEPT };
+        tag.replies.insert(batch.instance, kept);
+        Ok(reply)
+    }
+}
+
+impl Tag {
+    fn execute(&mut self, batch: &Batch, time: u64, new_life_id: u64) -> Reply {
+        let now = time.max(self.last);
+        let lost = match (self.life, batch.seen) {
+            (present, Some(seen)) => !present.is_some_and(|present| present.continues(&seen)),
+            (_, None) => false,
+        };
+        let life = match self.life {
+            // A life that fell back, because a replica was promoted, is over: all have to tell what they know.
+            Some(life) if !(lost && batch.seen.is_some_and(|seen| seen.id == life.id)) => life,
+            _ => {
+                self.settles = if lost { now + SETTLING.get() / 1000 } else { 0 };
+                Life { id: new_life_id, count: 0 }
+            }
+        };
+        let life = Life { count: life.count + 1, ..life };
+        (self.life, self.last) = (Some(life), now);
+        let settling = self.settles.saturating_sub(now);
+        let circumstances = Circumstances { now, lost, settling: settling > 0, instances: batch.instances };
+        let grants = batch
+            .asks
+            .iter()
+            .map(|ask| {
+                let fresh = || Bucket::fresh(ask.limit, now);
+                self.buckets.entry(ask.name).or_insert_with(fresh).execute(ask, &circumstances)
+            })
+            .collect();
+        Reply { life, now, settling: Nanos::new(settling * 1000), grants }
+    }
+}
+
+#[cfg(test)]
+mod tests;
