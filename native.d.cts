@@ -28,7 +28,7 @@ export declare class CompiledPolicy {
 }
 
 export declare class Gate {
-  constructor(channel: Channel, namespace: string, policy: CompiledPolicy, maxKeys: number, keyShare: number, refreshes: boolean)
+  constructor(channel: Channel, namespace: string, policy: CompiledPolicy, maxKeys: number, keyShare: number, refreshes: boolean, sharing?: string | undefined | null)
   /** Its number among the limiters of its environment. */
   get id(): number
   needs(): GateNeeds
@@ -70,6 +70,16 @@ export declare class Gate {
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void
+  /** Resolves once every backend has answered, or has failed to, once. */
+  connect(): Promise<void>
+  /** Calls a function with what is new at the backends, in JSON, as long as its environment lives. */
+  onNews(callback: (arg: string) => void): void
+  /** How each backend is doing, in JSON. */
+  backends(): string
+  /** How many instances live. */
+  instances(): number
+  /** Gives leases back, if all limiters that share them leave; resolves when that is done, within a second. */
+  drain(): Promise<void>
   close(): void
 }
 

@@ -2,7 +2,7 @@
 //! created for a decision here, and no number crosses the boundary as a handle.
 
 use napi::bindgen_prelude::Float64Array;
-use tollgate_core::{Applied, Decision, Nanos, Outcome, Ruling};
+use tollgate_core::{Applied, Decision, Gate, Nanos, Outcome, Ruling};
 
 use crate::clock;
 use crate::error::{Error, config};
@@ -16,6 +16,9 @@ pub const STALE: i32 = -4;
 /// A limit on concurrency has no tokens to give or take.
 pub const NO_TOKENS: i32 = -5;
 
+/// No lease is held yet.
+const PENDING: i32 = 9;
+
 /// 2^53 - 1: the largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
@@ -23,7 +26,7 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// it is a shadow rule), and then quota, capacity, remaining, reset, retry and window as below.
 const EACH: usize = 8;
 /// The answer's length, in numbers.
-const LENGTH: usize = 18;
+const LENGTH: usize = 19;
 
 /// | index | direction | meaning                                                              |
 /// |-------|-----------|----------------------------------------------------------------------|
@@ -45,6 +48,7 @@ const LENGTH: usize = 18;
 /// | 15    | out       | the ticket by which what was charged is given back; 0 for none       |
 /// | 16    | out       | which of those that applied decided; -1 for none                     |
 /// | 17    | in        | where in the ledger the limits that applied are left, [`EACH`] numbers each |
+/// | 18    | out       | the number of the answer that a pending decision awaits              |
 pub struct Answer {
     numbers: Float64Array,
     /// Where many decisions leave what each limit said, one after another, so that JavaScript need not copy it.
@@ -102,6 +106,17 @@ impl Answer {
         if let [_, _, _, _, _, _, _, left, ..] = self.numbers() {
             *left = f64::from(outcome);
         }
+    }
+
+    /// Leaves the number of the answer that a decision awaits, if it is a pending one; gives its outcome.
+    #[inline]
+    pub fn leave_awaited(&mut self, outcome: i32, gate: &Gate) -> i32 {
+        if outcome == PENDING
+            && let [.., awaited] = self.numbers()
+        {
+            *awaited = number(gate.awaited());
+        }
+        outcome
     }
 
     /// Takes another ledger, because the last one is full.
@@ -189,7 +204,7 @@ impl Answer {
             write(applied, place);
             count += 1;
         }
-        if let [.., left_count, left_ticket, left_decisive, _] = self.numbers() {
+        if let [.., left_count, left_ticket, left_decisive, _, _] = self.numbers() {
             *left_count = f64::from(count);
             *left_ticket = ticket;
             *left_decisive = decisive;
@@ -213,6 +228,11 @@ impl Asked {
         self.0 & 2 != 0
     }
 
+    /// It asks for the last time: no lease is waited for any more.
+    pub fn last_word(self) -> bool {
+        self.0 & 8 != 0
+    }
+
     /// A ticket for all that is charged, and not for slots alone.
     pub fn ticket(self) -> bool {
         self.0 & 4 != 0
@@ -230,6 +250,8 @@ fn code(outcome: Outcome) -> i32 {
         Outcome::Unknown => 6,
         Outcome::Concurrency => 7,
         Outcome::Refused => 8,
+        Outcome::Pending => PENDING,
+        Outcome::Backend => 10,
     }
 }
 

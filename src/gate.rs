@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
+use napi::bindgen_prelude::{AsyncTask, Float64Array, Function, Utf16String};
 use napi_derive::napi;
 use tollgate_core::adjust::NotDone;
 use tollgate_core::policy::Part;
@@ -18,6 +18,8 @@ use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
 use crate::error::{self, closed, config};
 use crate::namespace::{self, InForce};
+use crate::session::Session;
+use crate::sharing::Wait;
 use crate::tickets::Settlement;
 
 /// What the engine holds at the moment.
@@ -77,6 +79,7 @@ impl Gate {
         max_keys: u32,
         key_share: f64,
         refreshes: bool,
+        sharing: Option<String>,
     ) -> error::Result<Self> {
         if !(key_share > 0.0 && key_share <= 1.0) {
             return Err(config(format!("keyShare: {key_share}; accepted is above 0, at most 1")));
@@ -85,7 +88,7 @@ impl Gate {
         let capacity = Capacity { max_keys, key_share };
         let given_clock = sessions.answer.gives_time();
         let now = crate::clock::epoch(sessions.answer.now(), given_clock);
-        let space = namespace::enter(&namespace, policy, capacity, refreshes, now)?;
+        let space = namespace::enter(&namespace, policy, capacity, refreshes, sharing, now)?;
         let in_force = Arc::clone(&space.in_force);
         let id = sessions.enter(space, given_clock);
         Ok(Self { sessions: Rc::clone(&channel.sessions), id, in_force })
@@ -301,6 +304,43 @@ impl Gate {
         Ok(())
     }
 
+    /// Resolves once every backend has answered, or has failed to, once.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn connect(&self) -> error::Result<AsyncTask<Wait>> {
+        self.with_session(|session| Ok(session.shared().ok_or_else(closed)?.connect()))
+    }
+
+    /// Calls a function with what is new at the backends, in JSON, as long as its environment lives.
+    #[napi(catch_unwind)]
+    pub fn on_news(&self, callback: Function<'_, String, ()>) -> error::Result<()> {
+        self.with_session(|session| {
+            let number = session.number();
+            session.shared().ok_or_else(closed)?.listen(number, &callback)
+        })
+    }
+
+    /// How each backend is doing, in JSON.
+    #[napi(catch_unwind)]
+    pub fn backends(&self) -> error::Result<String> {
+        self.with_session(|session| session.shared().ok_or_else(closed)?.backends())
+    }
+
+    /// How many instances live.
+    #[napi(catch_unwind)]
+    pub fn instances(&self) -> error::Result<f64> {
+        self.with_session(|session| Ok(f64::from(session.shared().ok_or_else(closed)?.instances())))
+    }
+
+    /// Gives leases back, if all limiters that share them leave; resolves when that is done, within a second.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn drain(&self) -> error::Result<AsyncTask<Wait>> {
+        self.with_session(|session| {
+            let all_leave = session.leave();
+            let shared = session.shared().ok_or_else(closed)?;
+            Ok(if all_leave { shared.drain() } else { Wait::over() })
+        })
+    }
+
     #[napi(catch_unwind)]
     pub fn close(&self, env: Env) {
         let mut sessions = self.sessions.borrow_mut();
@@ -308,6 +348,12 @@ impl Gate {
         if let Some((session, _)) = sessions.get(self.id) {
             session.close(Some(env.raw()), now);
         }
+    }
+
+    fn with_session<T>(&self, act: impl FnOnce(&mut Session) -> error::Result<T>) -> error::Result<T> {
+        let mut sessions = self.sessions.borrow_mut();
+        let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
+        act(session)
     }
 
     fn engine(&self) -> error::Result<Arc<Engine>> {

@@ -28,5 +28,6 @@ mod gate;
 mod hot;
 mod namespace;
 mod session;
+mod sharing;
 mod tickets;
 mod upkeep;

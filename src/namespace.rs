@@ -1,13 +1,15 @@
 //! The process's engines, by namespace: one each, shared by all threads, freed with the last gate.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
 
 use crate::compiled::{CompiledPolicy, Definition};
-use crate::error::{Code, Error, Result, internal};
+use crate::error::{Code, Error, Result, config, internal};
+use crate::sharing::{Shared, Sharing};
 
 static SPACES: LazyLock<Mutex<HashMap<String, Weak<Space>>>> = LazyLock::new(Mutex::default);
 static HASHER: OnceLock<KeyHasher> = OnceLock::new();
@@ -17,6 +19,11 @@ static HASHER: OnceLock<KeyHasher> = OnceLock::new();
 pub struct Space {
     pub engine: Arc<Engine>,
     pub in_force: Arc<InForce>,
+    /// Where its buckets are shared: how, and by which options.
+    pub shared: Option<Shared>,
+    sharing: Option<String>,
+    /// How many of its limiters are about to close.
+    pub leaving: AtomicUsize,
     /// The policy that it began with.
     declared: Declared,
 }
@@ -26,6 +33,13 @@ pub struct InForce {
     /// Held while the policy is replaced, which may take long: not by who must not wait.
     replacing: Mutex<()>,
     definition: Mutex<Definition>,
+}
+
+impl Space {
+    /// Has it stopped sharing? Then whoever comes now begins anew.
+    fn is_ending(&self) -> bool {
+        self.shared.as_ref().is_some_and(Shared::is_ending)
+    }
 }
 
 impl InForce {
@@ -78,11 +92,13 @@ pub fn enter(
     policy: &CompiledPolicy,
     capacity: Capacity,
     refreshes: bool,
+    sharing: Option<String>,
     now: Epoch,
 ) -> Result<Arc<Space>> {
     let mut spaces = SPACES.lock();
-    let declared = Declared { hash: policy.hash(), without_tenants: Arc::clone(&policy.definition().hash) };
-    if let Some(space) = spaces.get(namespace).and_then(Weak::upgrade) {
+    let without_tenants = Arc::clone(&policy.definition().hash);
+    let declared = Declared { hash: policy.hash(), without_tenants };
+    if let Some(space) = spaces.get(namespace).and_then(Weak::upgrade).filter(|space| !space.is_ending()) {
         let conflict = |what: &str| {
             Error::new(
                 Code::NamespaceConflict,
@@ -96,15 +112,28 @@ pub fn enter(
         if space.declared != declared && !alike {
             return Err(conflict("policy"));
         }
+        if space.sharing != sharing {
+            return Err(conflict("list of backends, or option about them"));
+        }
         if space.engine.capacity() != capacity {
             return Err(conflict("maxKeys or keyShare"));
         }
         return Ok(space);
     }
     spaces.retain(|_, space| space.strong_count() > 0);
-    let engine = Arc::new(Engine::new(hasher(), policy.compiled(), capacity, now).map_err(internal)?);
+    let read = sharing.as_deref().map(|json| Sharing::read(json, namespace)).transpose()?;
+    let (hasher, compiled) = (hasher(), policy.compiled());
+    let (engine, shared) = match read {
+        None => (Arc::new(Engine::new(hasher, compiled, capacity, now).map_err(internal)?), None),
+        Some(sharing) => {
+            let engine = Engine::shared(hasher, compiled, capacity, now, sharing.settings);
+            let engine = Arc::new(engine.map_err(|error| config(format!("policyDefinition: {error}")))?);
+            let shared = sharing.start(Arc::clone(&engine))?;
+            (engine, Some(shared))
+        }
+    };
     let in_force = Arc::new(InForce::new(policy.definition().clone()));
-    let space = Arc::new(Space { engine, in_force, declared });
+    let space = Arc::new(Space { engine, in_force, shared, sharing, leaving: AtomicUsize::new(0), declared });
     spaces.insert(namespace.to_owned(), Arc::downgrade(&space));
     Ok(space)
 }

@@ -1,7 +1,7 @@
 //! One limiter in one environment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arrayvec::ArrayVec;
 use napi::{Env, Task, sys};
@@ -13,6 +13,7 @@ use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, NO_TOKENS, STA
 use crate::arguments::Arguments;
 use crate::clock;
 use crate::namespace::Space;
+use crate::sharing::Shared;
 use crate::tickets::{Settlement, Tickets};
 use crate::upkeep::Upkeep;
 
@@ -24,6 +25,9 @@ const TRY_AGAIN: Nanos = Nanos::from_secs(1);
 
 /// A limiter that is closed ends so many tickets by itself: some tens of microseconds' worth.
 const ENDED_AT_ONCE: usize = 100;
+
+/// How many limiters there have been in the process.
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
 /// One limiter in one environment. On that environment's thread alone.
 pub struct Session {
@@ -37,6 +41,9 @@ pub struct Session {
     /// The time of the last decision by rules.
     last_seen: Nanos,
     upkeep: Arc<AtomicBool>,
+    /// Is it about to close?
+    leaves: bool,
+    number: usize,
 }
 
 impl Session {
@@ -44,7 +51,28 @@ impl Session {
         let gate = Some(space.engine.gate());
         let (ruling, tickets, upkeep) = (Ruling::default(), Tickets::default(), Arc::default());
         let space = Some(space);
-        Self { gate, space, ruling, tickets, given_clock, last_seen: Nanos::ZERO, upkeep }
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let last_seen = Nanos::ZERO;
+        Self { gate, space, ruling, tickets, given_clock, last_seen, upkeep, leaves: false, number }
+    }
+
+    /// How its namespace is shared, if it is.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.space.as_ref()?.shared.as_ref()
+    }
+
+    /// Its number in the process.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Is about to close; gives whether all limiters of its namespace are.
+    pub fn leave(&mut self) -> bool {
+        let Some(space) = &self.space else { return false };
+        if !std::mem::replace(&mut self.leaves, true) {
+            space.leaving.fetch_add(1, Ordering::AcqRel);
+        }
+        space.leaving.load(Ordering::Acquire) >= Arc::strong_count(space)
     }
 
     pub fn gate(&self) -> Option<&Gate> {
@@ -58,7 +86,14 @@ impl Session {
     /// Who is gone holds no slots. Many are given back on libuv's pool, where there still is an environment for that.
     pub fn close(&mut self, env: Option<sys::napi_env>, now: Nanos) {
         let Some(mut gate) = self.gate.take() else { return };
-        self.space = None;
+        if let Some(space) = self.space.take() {
+            if let Some(shared) = &space.shared {
+                shared.forget(self.number);
+            }
+            if self.leaves {
+                space.leaving.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
         let tickets = std::mem::take(&mut self.tickets);
         match env {
             Some(env) if tickets.len() > ENDED_AT_ONCE => {
@@ -79,9 +114,10 @@ impl Session {
         let now = answer.now();
         match gate.consume_plainly(subject, name, cost, now) {
             Some(decision) => answer.leave(&decision),
-            None => gate
-                .consume_plainly_anyhow(subject, name, cost, now)
-                .map_or(STALE, |decision| answer.leave(&decision)),
+            None => gate.consume_plainly_anyhow(subject, name, cost, now).map_or(STALE, |decision| {
+                let outcome = answer.leave(&decision);
+                answer.leave_awaited(outcome, gate)
+            }),
         }
     }
 
@@ -110,7 +146,8 @@ impl Session {
                     .refuse(Decision { retry: Some(TRY_AGAIN), ..Decision::never(Outcome::Overflow) });
                 0.0
             };
-            answer.leave_ruling(&session.ruling, ticket)
+            let outcome = answer.leave_ruling(&session.ruling, ticket);
+            answer.leave_awaited(outcome, gate)
         })
     }
 
@@ -197,6 +234,7 @@ impl Session {
             values: &values,
             rule: answer.rule(),
             scope: if asked.rule_alone() { Scope::RuleAlone } else { Scope::Everything },
+            last_word: asked.last_word(),
             generation: Some(generation),
         };
         decide(self, answer, &request, now)
