@@ -222,7 +222,8 @@ interface HttpRequest extends IncomingMessage {
  *   `unknownTenant: 'reject'`.
  * - `'concurrency'`: as many requests are in flight as a rule allows.
  * - `'overflow'`: more keys than `maxKeys`, and the bucket that the rest share does not hold the cost.
- * - `'lease-pending'`, `'backend'`: reserved; not given by this version.
+ * - `'lease-pending'`: of a fleet, no lease is held for it yet. {@link Limiter.tryConsume} says so, because it does not wait.
+ * - `'backend'`: of a fleet, the backend is gone, and `onBackendFailure` is `'deny'`.
  */
 type Reason = 'ok' | 'quota' | 'blocked' | 'denied' | 'concurrency' | 'lease-pending' | 'backend' | 'overflow';
 /** What was decided on one request. Where several limits applied, its figures are those of the one that decided. */
@@ -352,7 +353,7 @@ interface RateLimitPolicyOptions {
      * is known of a tenant is decided beforehand. 2: rules share their tests, too. Default: 2.
      */
     optimizationLevel?: OptimizationLevel | undefined;
-    /** Separates limiters in one process: threads with the same namespace and policy share their buckets.
+    /** Separates limiters in one process, and fleets on one backend: those with the same namespace and policy share their buckets.
      * Default: `'default'`. */
     namespace?: string | undefined;
     /** Keys that are remembered at most: 1,024 to 100,000,000. Default: 1,000,000. */
@@ -365,10 +366,43 @@ interface RateLimitPolicyOptions {
     clientIp?: {
         read(req: HttpRequest): string | undefined;
     }['read'] | undefined;
-    /** Milliseconds of a clock that never runs backwards, for tests. Default: the system's monotonic clock. */
+    /** Milliseconds of a clock that never runs backwards, for tests; not with `backends`. Default: the system's monotonic clock. */
     clock?: (() => number) | undefined;
-    /** Redis backends that hold shared buckets. This version has none, so it accepts only an empty list. */
+    /**
+     * Redis servers over which all processes with the same `namespace` share their buckets: up to 8, as
+     * `redis://user:password@host:6379/0`, `rediss://…`, `redis+sentinel://…`, or a host name, which is `redis://NAME:6379`. Whether
+     * one is a Redis Cluster, it is asked. Tenants are spread over several. Default: none, or `[]`: limits hold in this process.
+     */
     backends?: readonly string[] | undefined;
+    /** How often leases are renewed and given back: 10 ms to 10 s. Only with `backends`. Default: `'100ms'`. */
+    syncInterval?: Duration | undefined;
+    /**
+     * How long a request waits for a lease at most; then `onBackendFailure` decides: 0 to 10 s. Only with `backends`.
+     * Default: `'50ms'`.
+     */
+    maxWait?: Duration | undefined;
+    /**
+     * How long tokens that an instance has taken in advance are its own: 200 ms to 60 s, at least four times `syncInterval`. In any
+     * time t, a fleet admits `quota + burst + rate x (t + leaseTtl)` at most. Only with `backends`. Default: `'2s'`, or four times
+     * `syncInterval` if that is longer.
+     */
+    leaseTtl?: Duration | undefined;
+    /**
+     * What happens to the first request of an idle tenant: it waits for a lease, one round trip; or `'credit'`: it may spend `credit`
+     * tokens ahead of it, so that nothing waits, and the bound grows by instances x credit, once. Only with `backends`.
+     * Default: `'wait'`.
+     */
+    coldStart?: 'wait' | 'credit' | undefined;
+    /** Tokens of each limit that an instance may spend ahead of its first lease: 1 to 1,000,000. Only with `coldStart: 'credit'`.
+     * Default: 1. */
+    credit?: number | undefined;
+    /**
+     * What decides while no backend answers: `'local'`, each instance enforces its share of each limit, limit / live instances;
+     * `'allow'` admits, `'deny'` refuses with reason `'backend'`, status 503. Only with `backends`. Default: `'local'`.
+     */
+    onBackendFailure?: 'local' | 'allow' | 'deny' | undefined;
+    /** After this time without an answer, a backend counts as gone: 50 ms to 10 s. Only with `backends`. Default: `'500ms'`. */
+    backendTimeout?: Duration | undefined;
     /** The share of decisions that a rollout may flip from allow to deny: 0 to 1. Kept for rollouts. */
     rollbackThreshold?: number | undefined;
     /** The metrics format. Kept for metrics. Default: `'none'`. */
@@ -407,15 +441,15 @@ interface MiddlewareOptions {
      */
     rule?: string | undefined;
     /**
-     * Answers a refused request instead of the problem-details body. The status (429, or 403 for whom the deny list or
-     * `unknownTenant` refuses) and the headers are set already. Calling `next()` lets the request pass.
+     * Answers a refused request instead of the problem-details body. The status (429, 403 for whom the deny list or
+     * `unknownTenant` refuses, or 503 where the backend is gone) and the headers are set already. Calling `next()` lets the request pass.
      */
     onLimited?: {
         answer(req: HttpRequest, res: any, next: Next, decision: Decision): unknown;
     }['answer'] | undefined;
     /** Which headers responses carry. `Retry-After` is sent in any case. Default: `'draft-11'`. */
     headers?: HeaderVersion | readonly HeaderVersion[] | undefined;
-    /** The status of a refusal: 400 to 599. Default: 429. */
+    /** The status of a refusal by a quota: 400 to 599. Default: 429. */
     statusCode?: number | undefined;
     /** Gives the cost back when the response was successful. Default: false. */
     skipSuccessfulRequests?: boolean | undefined;
@@ -428,7 +462,8 @@ interface MiddlewareOptions {
 }
 /**
  * A request handler, for Express 4 and 5, for connect, and for plain `node:http`: called without `next`, it returns
- * whether the request is admitted (a promise of it, if a callback is asynchronous), having answered it if not.
+ * whether the request is admitted (a promise of it, if a callback is asynchronous or a lease is waited for), having answered it
+ * if not.
  */
 interface Middleware {
     (req: IncomingMessage, res: ServerResponse, next: Next): void;
@@ -508,14 +543,16 @@ interface LimiterStatus {
         /** How hard it was optimised. */
         optimizationLevel: number;
     };
-    /** The processes that enforce it: this one. */
+    /** The processes that enforce it, this one first. In this version, the others of a fleet are only counted. */
     instances: {
         host: string;
         pid: number;
         revision: number;
     }[];
-    /** Backends: none in this version. */
-    backends: never[];
+    /** How many processes share its buckets, as this one has heard last; 1 without backends. */
+    liveInstances: number;
+    /** In the order in which they were given; none without `backends`. */
+    backends: BackendStatus[];
     /** The rollout under way: none in this version. */
     rollout: null;
     keys: {
@@ -528,6 +565,28 @@ interface LimiterStatus {
         /** Decisions that fell to a shared bucket because of `maxKeys`. */
         overflowed: number;
     };
+}
+/** A Redis that holds shared buckets. */
+interface BackendStatus {
+    /** Where it is, without its password. */
+    url: string;
+    /** What it has turned out to be. */
+    kind: 'standalone' | 'cluster' | 'sentinel' | 'unknown';
+    /**
+     * - `'up'`: it answers.
+     * - `'down'`: it does not, or refuses; its tenants are with the next backend, or are decided as `onBackendFailure` says.
+     * - `'settling'`: it has come back, and its tenants are on their way to it.
+     */
+    state: 'up' | 'down' | 'settling';
+    /** The nodes that are known: masters, replicas, sentinels. */
+    nodes: {
+        address: string;
+        role: string;
+    }[];
+    /** Milliseconds that it took to answer last; null before it has. */
+    latencyMs: number | null;
+    /** What went wrong last; null if nothing has. */
+    lastError: string | null;
 }
 /** A policy that was put in force. */
 interface AppliedPolicy {
@@ -570,11 +629,16 @@ interface AlertEvent {
      *   not refreshed; told once, until they are again.
      * - `'rule-missing'`: a route names a rule that the policy in force has not, because another limiter of the namespace has
      *   applied it; the route charges what else applies, and tells so once.
+     * - `'backend-degraded'`: a backend does not answer, or refuses; its tenants move to the next one, or are decided as
+     *   `onBackendFailure` says. If nobody listened when it happened, whoever listens first is told, unless it is back by then.
+     * - `'backend-recovered'`: it answers again.
      */
-    kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing';
-    /** The option that holds the callback. */
+    kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing' | 'backend-degraded' | 'backend-recovered';
+    /** The option that it is about, such as the one that holds the callback. */
     option: string;
-    /** What it threw, or what was wrong with what it gave. */
+    /** Where the backend is, without its password; undefined if it is about none. */
+    backend?: string | undefined;
+    /** What was thrown, or what was wrong with what was given; undefined of a backend that has recovered. */
     error: unknown;
 }
 /** The policy in force has changed. */
@@ -615,17 +679,21 @@ interface Limiter extends AsyncDisposable {
      */
     middleware(options?: MiddlewareOptions): Middleware;
     /**
-     * Admits and charges, or refuses and charges nothing; never waits.
+     * Admits and charges, or refuses and charges nothing; never waits. Of a fleet, what this process holds no lease for yet is
+     * refused with reason `'lease-pending'`, and asked for.
      * @example
      * if (!limiter.tryConsume('acme', { cost: 5 }).allowed) return 'later'
      */
     tryConsume(tenant: string, options?: ConsumeOptions): Decision;
-    /** {@link Limiter.tryConsume} as a promise, which rejects where that throws. */
+    /**
+     * {@link Limiter.tryConsume} as a promise, which rejects where that throws. Of a fleet, it waits for a lease, `maxWait` at
+     * most; then `onBackendFailure` decides.
+     */
     consume(tenant: string, options?: ConsumeOptions): Promise<Decision>;
     /** What {@link Limiter.tryConsume} would decide, without charging. */
     peek(tenant: string, options?: ConsumeOptions): Decision;
     /**
-     * Reserves a cost that is known only afterwards, such as the tokens of a language model.
+     * Reserves a cost that is known only afterwards, such as the tokens of a language model. Waits as {@link Limiter.consume} does.
      * @example
      * const reservation = await limiter.reserve('acme', { cost: 2_000 })
      * if (!reservation.allowed) return 'later'
@@ -676,7 +744,10 @@ interface Limiter extends AsyncDisposable {
     on<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this;
     /** Calls it no more. */
     off<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this;
-    /** Ends it. The buckets of a namespace go with its last limiter in the process. Calling it again does nothing. */
+    /**
+     * Ends it. The buckets of a namespace go with its last limiter in the process; of a fleet, they stay, and what this process
+     * has leased and not spent goes back, which takes a second at most. Calling it again does nothing.
+     */
     close(): Promise<void>;
 }
 
@@ -684,7 +755,8 @@ interface Limiter extends AsyncDisposable {
 
 /**
  * Puts a policy in force. Without options: 100 requests a minute, and a burst of 20, for each tenant that the header
- * `x-tenant-id` names.
+ * `x-tenant-id` names. With `backends`, for the whole fleet; it resolves whether they can be reached or not, and there is an
+ * alert if one cannot.
  *
  * @throws {@link TollgateConfigError} (as a rejection) naming every option at fault, what was given and what is
  * accepted; {@link TollgateError} `TOLLGATE_ADDON_MISSING` if there is no addon for this machine.
@@ -701,7 +773,7 @@ declare function enforceRateLimitPolicy(options?: RateLimitPolicyOptions): Promi
 
 /** Every error that Tollgate throws: a class to catch by, a stable `code` to branch on, a message to act on. */
 /** The codes of Tollgate's errors. They do not change between versions. */
-type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_BACKENDS_UNSUPPORTED' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_INVALID_KEY' | 'TOLLGATE_UNKNOWN_RULE' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
+type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_INVALID_KEY' | 'TOLLGATE_UNKNOWN_RULE' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
 /** What all of Tollgate's errors are. */
 declare class TollgateError extends Error {
     /** What went wrong, for code to branch on. */
@@ -742,4 +814,4 @@ declare class TollgateClosedError extends TollgateError {
 }
 
 export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError, enforceRateLimitPolicy };
-export type { AlertEvent, Algorithm, AllowList, ApiKeyStrategy, AppliedLimit, AppliedPolicy, BucketOptions, CompileReport, ConcurrencyRule, ConfigIssue, ConsumeOptions, Decision, DenyList, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, KeyReader, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, OneOrMany, OptimizationLevel, PathStrategy, PolicyDefinition, PolicyEvent, QuotaRule, RateLimitPolicyOptions, Reason, RequestFacts, Reservation, ReserveOptions, Rule, RuleMatch, RulePart, SubdomainStrategy, TenantInTier, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, Tier, TierName, TierQuota, TollgateErrorCode, Window };
+export type { AlertEvent, Algorithm, AllowList, ApiKeyStrategy, AppliedLimit, AppliedPolicy, BackendStatus, BucketOptions, CompileReport, ConcurrencyRule, ConfigIssue, ConsumeOptions, Decision, DenyList, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, KeyReader, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, OneOrMany, OptimizationLevel, PathStrategy, PolicyDefinition, PolicyEvent, QuotaRule, RateLimitPolicyOptions, Reason, RequestFacts, Reservation, ReserveOptions, Rule, RuleMatch, RulePart, SubdomainStrategy, TenantInTier, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, Tier, TierName, TierQuota, TollgateErrorCode, Window };

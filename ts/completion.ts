@@ -12,10 +12,23 @@ export interface RefundRule {
   failed: boolean
 }
 
+/** Has the response been answered, or has its client gone away? */
+export function isOver(res: ServerResponse): boolean {
+  return res.writableEnded || hasEnded(res, connectionOf(res))
+}
+
+/** A response that waits for those before it on its connection has no socket yet, and does not hear of its end. */
+function connectionOf(res: ServerResponse): Socket | undefined {
+  return res.socket === null ? res.req.socket : undefined
+}
+
+function hasEnded(res: ServerResponse, connection: Socket | undefined): boolean {
+  return res.destroyed || res.writableFinished || connection?.destroyed === true
+}
+
 /** Calls `done` once: with true if the response was sent, with false if the client has gone away before. */
 export function whenDone(res: ServerResponse, done: (sent: boolean) => void): void {
-  // A response that waits for those before it on its connection has no socket yet, and does not hear of its end.
-  const connection = res.socket === null ? res.req.socket : undefined
+  const connection = connectionOf(res)
   const settle = (): void => {
     // `close` follows `finish` where there is a socket; a client that goes away leaves only `close`.
     res.off('finish', settle)
@@ -24,7 +37,7 @@ export function whenDone(res: ServerResponse, done: (sent: boolean) => void): vo
     done(res.writableEnded)
   }
   // Whose client went away while a tenant was being looked up hears no more of it.
-  if (res.destroyed || res.writableFinished || connection?.destroyed === true) return settle()
+  if (hasEnded(res, connection)) return settle()
   res.on('finish', settle)
   res.on('close', settle)
   if (connection !== undefined) whenClosed(connection, settle)

@@ -4,7 +4,8 @@ import { EventEmitter } from 'node:events'
 import { clientReader } from './client-ip.ts'
 import { TollgateConfigError, TollgateInputError } from './errors.ts'
 import { Gate } from './gate.ts'
-import { InProcessLimiter } from './limiter.ts'
+import { Fleet } from './fleet.ts'
+import { PolicyLimiter } from './limiter.ts'
 import { mount, type RequestReading } from './middleware.ts'
 import type { AlertEvent, Limiter } from './limiter-types.ts'
 import { policyFaults } from './native.ts'
@@ -19,7 +20,8 @@ import { userOf } from './user.ts'
 
 /**
  * Puts a policy in force. Without options: 100 requests a minute, and a burst of 20, for each tenant that the header
- * `x-tenant-id` names.
+ * `x-tenant-id` names. With `backends`, for the whole fleet; it resolves whether they can be reached or not, and there is an
+ * alert if one cannot.
  *
  * @throws {@link TollgateConfigError} (as a rejection) naming every option at fault, what was given and what is
  * accepted; {@link TollgateError} `TOLLGATE_ADDON_MISSING` if there is no addon for this machine.
@@ -38,6 +40,7 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
   const refreshes = settings.tenantRefresh !== undefined
   const gate = new Gate(await source.compile(settings), { ...settings, refreshes })
   const events = new EventEmitter()
+  const fleet = settings.fleet && new Fleet(gate, settings.fleet, events)
   const named = new NamedRules()
   const clients = clientReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
@@ -53,11 +56,18 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
       events.emit('alert', { kind: 'rule-missing', option: 'middleware.rule', error } satisfies AlertEvent)
     },
   }
-  return new InProcessLimiter(
+  try {
+    await fleet?.join()
+  } catch (error) {
+    gate.close()
+    throw error
+  }
+  return new PolicyLimiter(
     gate,
+    fleet,
     (given) => {
       const mounted = resolveMount(given, gate)
-      const handler = mount(gate, reading, mounted)
+      const handler = mount(gate, reading, mounted, fleet?.waiting)
       if (mounted.rule !== undefined) named.add(mounted.rule, handler)
       return handler
     },

@@ -4,12 +4,13 @@
  */
 
 import { Decided, Ruled } from './decided.ts'
-import { TollgateClosedError, TollgateInputError, type TollgateError } from './errors.ts'
+import { TollgateClosedError, TollgateConfigError, TollgateInputError, type TollgateError } from './errors.ts'
+import { fleetIssue, settingsJson, type FleetSettings } from './fleet-settings.ts'
 import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
 import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
-import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds } from './native.ts'
+import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds, NativeSharing } from './native.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
 import { isAllowed, isForbidden, reasonOf } from './reason.ts'
@@ -24,6 +25,8 @@ export interface GateSettings {
   clock?: (() => number) | undefined
   /** Are its tenants loaded again and again? */
   refreshes: boolean
+  /** Where buckets are shared by a fleet. */
+  fleet?: FleetSettings | undefined
 }
 
 /** What is asked for besides a decision. */
@@ -36,6 +39,8 @@ export interface Demand {
   ruleAlone?: boolean
   /** A ticket, by which what is charged can be given back. */
   ticket?: boolean
+  /** It waits for a lease no longer: what is to be done without a backend decides, if there is none yet. */
+  lastWord?: boolean
 }
 
 /** What a decision came from: each limit that applied, or the tenant's own. */
@@ -73,7 +78,7 @@ const UNREAD: NativeNeeds = {
 
 export class Gate {
   private readonly native: NativeGate
-  private readonly id: number
+  private id: number
   private readonly hot: NativeHot
   private readonly clock: (() => number) | undefined
   private needs = UNREAD
@@ -82,15 +87,18 @@ export class Gate {
   /** Rules by name, in the policy of `needs`. */
   private numbers = new Map<string, number>()
 
-  /** @throws {@link TollgateConfigError} if the namespace serves another policy. */
+  /** @throws {@link TollgateConfigError} if the namespace serves another policy, or a backend cannot be one. */
   constructor(policy: NativeCompiledPolicy, settings: GateSettings) {
     this.clock = settings.clock
-    const { namespace, maxKeys, keyShare, refreshes } = settings
+    const { namespace, maxKeys, keyShare, refreshes, fleet } = settings
     const { channel: way, hot } = channel()
     this.tick()
     try {
-      this.native = new (addon().Gate)(way, namespace, policy, maxKeys, keyShare, refreshes)
+      const shared = fleet === undefined ? [] : [settingsJson(fleet)]
+      this.native = new (addon().Gate)(way, namespace, policy, maxKeys, keyShare, refreshes, ...shared)
     } catch (error) {
+      const issue = fleet === undefined ? undefined : fleetIssue(error, fleet)
+      if (issue !== undefined) throw new TollgateConfigError([issue], 'TOLLGATE_CONFIG', { cause: error })
       throw translated(error, 'namespace', printed(namespace))
     }
     this.id = this.native.id
@@ -105,7 +113,7 @@ export class Gate {
 
   /** Charges a request to every limit that applies to it; gives an outcome. */
   charge(name: string, cost: number, inquiry: Inquiry, demand = NO_DEMAND): number {
-    if (this.needs.plain && demand.ticket !== true) {
+    if (this.needs.plain && demand.ticket !== true && demand.lastWord !== true) {
       const outcome = demand.anonymous === true ? this.consumeAnonymous(name, cost) : this.consume(name, cost)
       if (outcome !== Outcome.stale) return outcome
     }
@@ -224,6 +232,11 @@ export class Gate {
   /** The ticket of the last call of {@link charge}; 0 if nothing was charged that may come back. */
   lastTicket(): number {
     return this.byRules ? answer[Slot.ticket]! : 0
+  }
+
+  /** The number of the answer that the last call of {@link charge} awaits, if it gave {@link Outcome.pending}. */
+  lastAwaited(): number {
+    return answer[Slot.awaited]!
   }
 
   /** The response has ended: slots come back, and what was charged waits for one of those that follow. */
@@ -345,6 +358,17 @@ export class Gate {
     }
   }
 
+  /** What concerns all instances of a fleet. */
+  get shared(): NativeSharing {
+    return this.native
+  }
+
+  /** Decides nothing any more, while tickets are still handed in. */
+  shut(): void {
+    // No limiter has this number.
+    this.id = -1
+  }
+
   close(): void {
     this.native.close()
   }
@@ -389,7 +413,8 @@ export class Gate {
     answer[Slot.asked] =
       (demand.anonymous === true ? Asked.anonymous : 0) +
       (demand.ruleAlone === true ? Asked.ruleAlone : 0) +
-      (demand.ticket === true ? Asked.ticket : 0)
+      (demand.ticket === true ? Asked.ticket : 0) +
+      (demand.lastWord === true ? Asked.lastWord : 0)
     answer[Slot.rule] = demand.rule === undefined ? -1 : this.ruleNumber(demand.rule)
   }
 

@@ -12,6 +12,7 @@ export type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 export type {
   AlertEvent,
   AppliedPolicy,
+  BackendStatus,
   BucketOptions,
   CompileReport,
   ConsumeOptions,

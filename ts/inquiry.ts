@@ -92,6 +92,16 @@ export class HttpInquiry implements Inquiry {
   }
 }
 
+/** Of a request that may have to be decided several times: what the service reads from it, it reads once. */
+export class KeptInquiry extends HttpInquiry {
+  private readonly keys = new Map<string, string | undefined>()
+
+  override key(name: string): string | undefined {
+    if (!this.keys.has(name)) this.keys.set(name, super.key(name))
+    return this.keys.get(name)
+  }
+}
+
 /** What the service itself says of a request. */
 export class SaidInquiry implements Inquiry {
   constructor(

@@ -71,10 +71,12 @@ export interface LimiterStatus {
     /** How hard it was optimised. */
     optimizationLevel: number
   }
-  /** The processes that enforce it: this one. */
+  /** The processes that enforce it, this one first. In this version, the others of a fleet are only counted. */
   instances: { host: string; pid: number; revision: number }[]
-  /** Backends: none in this version. */
-  backends: never[]
+  /** How many processes share its buckets, as this one has heard last; 1 without backends. */
+  liveInstances: number
+  /** In the order in which they were given; none without `backends`. */
+  backends: BackendStatus[]
   /** The rollout under way: none in this version. */
   rollout: null
   keys: {
@@ -87,6 +89,26 @@ export interface LimiterStatus {
     /** Decisions that fell to a shared bucket because of `maxKeys`. */
     overflowed: number
   }
+}
+
+/** A Redis that holds shared buckets. */
+export interface BackendStatus {
+  /** Where it is, without its password. */
+  url: string
+  /** What it has turned out to be. */
+  kind: 'standalone' | 'cluster' | 'sentinel' | 'unknown'
+  /**
+   * - `'up'`: it answers.
+   * - `'down'`: it does not, or refuses; its tenants are with the next backend, or are decided as `onBackendFailure` says.
+   * - `'settling'`: it has come back, and its tenants are on their way to it.
+   */
+  state: 'up' | 'down' | 'settling'
+  /** The nodes that are known: masters, replicas, sentinels. */
+  nodes: { address: string; role: string }[]
+  /** Milliseconds that it took to answer last; null before it has. */
+  latencyMs: number | null
+  /** What went wrong last; null if nothing has. */
+  lastError: string | null
 }
 
 /** A policy that was put in force. */
@@ -132,11 +154,22 @@ export interface AlertEvent {
    *   not refreshed; told once, until they are again.
    * - `'rule-missing'`: a route names a rule that the policy in force has not, because another limiter of the namespace has
    *   applied it; the route charges what else applies, and tells so once.
+   * - `'backend-degraded'`: a backend does not answer, or refuses; its tenants move to the next one, or are decided as
+   *   `onBackendFailure` says. If nobody listened when it happened, whoever listens first is told, unless it is back by then.
+   * - `'backend-recovered'`: it answers again.
    */
-  kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing'
-  /** The option that holds the callback. */
+  kind:
+    | 'callback-failed'
+    | 'tenant-refresh-failed'
+    | 'policy-superseded'
+    | 'rule-missing'
+    | 'backend-degraded'
+    | 'backend-recovered'
+  /** The option that it is about, such as the one that holds the callback. */
   option: string
-  /** What it threw, or what was wrong with what it gave. */
+  /** Where the backend is, without its password; undefined if it is about none. */
+  backend?: string | undefined
+  /** What was thrown, or what was wrong with what was given; undefined of a backend that has recovered. */
   error: unknown
 }
 
@@ -178,17 +211,21 @@ export interface Limiter extends AsyncDisposable {
    */
   middleware(options?: MiddlewareOptions): Middleware
   /**
-   * Admits and charges, or refuses and charges nothing; never waits.
+   * Admits and charges, or refuses and charges nothing; never waits. Of a fleet, what this process holds no lease for yet is
+   * refused with reason `'lease-pending'`, and asked for.
    * @example
    * if (!limiter.tryConsume('acme', { cost: 5 }).allowed) return 'later'
    */
   tryConsume(tenant: string, options?: ConsumeOptions): Decision
-  /** {@link Limiter.tryConsume} as a promise, which rejects where that throws. */
+  /**
+   * {@link Limiter.tryConsume} as a promise, which rejects where that throws. Of a fleet, it waits for a lease, `maxWait` at
+   * most; then `onBackendFailure` decides.
+   */
   consume(tenant: string, options?: ConsumeOptions): Promise<Decision>
   /** What {@link Limiter.tryConsume} would decide, without charging. */
   peek(tenant: string, options?: ConsumeOptions): Decision
   /**
-   * Reserves a cost that is known only afterwards, such as the tokens of a language model.
+   * Reserves a cost that is known only afterwards, such as the tokens of a language model. Waits as {@link Limiter.consume} does.
    * @example
    * const reservation = await limiter.reserve('acme', { cost: 2_000 })
    * if (!reservation.allowed) return 'later'
@@ -239,6 +276,9 @@ export interface Limiter extends AsyncDisposable {
   on<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
   /** Calls it no more. */
   off<Name extends keyof LimiterEvents>(event: Name, listener: (event: LimiterEvents[Name]) => void): this
-  /** Ends it. The buckets of a namespace go with its last limiter in the process. Calling it again does nothing. */
+  /**
+   * Ends it. The buckets of a namespace go with its last limiter in the process; of a fleet, they stay, and what this process
+   * has leased and not spent goes back, which takes a second at most. Calling it again does nothing.
+   */
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-/** A policy in force in this process. */
+/** A policy in force, in this process or in a fleet of them. */
 
 import type { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
@@ -7,6 +7,7 @@ import { ACCEPTED_BLOCK, ACCEPTED_WINDOW, milliseconds } from './duration.ts'
 import { TollgateClosedError, TollgateInputError, type TollgateErrorCode } from './errors.ts'
 import { ACCEPTED_COST, isCost, type Gate } from './gate.ts'
 import { Expiry } from './expiry.ts'
+import type { Fleet } from './fleet.ts'
 import { NOTHING, SaidInquiry, type Inquiry, type Reading } from './inquiry.ts'
 import { QUOTA } from './ledger.ts'
 import { Outcome } from './native.ts'
@@ -38,12 +39,15 @@ const RESERVED_MS = 5 * 60 * 1000
 /** Makes a request handler; it is given, because requests are above limiters. */
 export type Mount = (options: MiddlewareOptions | undefined) => Middleware
 
-export class InProcessLimiter implements Limiter {
+export class PolicyLimiter implements Limiter {
   private closed = false
+  private ending: Promise<void> | undefined
   private readonly expiry: Expiry
 
   constructor(
     private readonly gate: Gate,
+    /** None without backends. */
+    private readonly fleet: Fleet | undefined,
     private readonly mount: Mount,
     private readonly events: EventEmitter,
     private readonly changes: PolicyChanges,
@@ -63,13 +67,12 @@ export class InProcessLimiter implements Limiter {
       const outcome = this.gate.consume(tenant, 1)
       if (outcome >= 0) return this.gate.decisionOn(QUOTA, outcome, tenant)
     }
-    return this.consumeAsked(tenant, options ?? {})
+    return this.charged(tenant, options?.cost ?? 1, this.asked(options ?? {}), false)
   }
 
-  private consumeAsked(tenant: string, options: ConsumeOptions): Decision {
-    const cost = options.cost ?? 1
-    const { rule, inquiry } = this.asked(options)
-    const outcome = this.gate.charge(tenant, cost, inquiry, rule === undefined ? undefined : { rule })
+  private charged(tenant: string, cost: number, { rule, inquiry }: AskedOf, lastWord: boolean): Decision {
+    const demand = rule === undefined && !lastWord ? undefined : { rule, lastWord }
+    const outcome = this.gate.charge(tenant, cost, inquiry, demand)
     if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
     const decision = this.gate.decision(outcome, tenant)
     // The call is over at once: slots that it took come back.
@@ -79,7 +82,20 @@ export class InProcessLimiter implements Limiter {
   }
 
   async consume(tenant: string, options?: ConsumeOptions): Promise<Decision> {
-    return this.tryConsume(tenant, options)
+    const decision = this.tryConsume(tenant, options)
+    if (decision.reason !== 'lease-pending') return decision
+    const cost = options?.cost ?? 1
+    const asked = this.asked(options ?? {})
+    return this.leased(decision, (isLast) => this.charged(tenant, cost, asked, isLast))
+  }
+
+  /** Decides again once there is a lease, or it has been waited for long enough. */
+  private leased<Given extends Decision>(pending: Given, again: (isLast: boolean) => Given): Promise<Given> {
+    if (this.fleet === undefined) return Promise.resolve(pending)
+    return this.fleet.waiting.until(this.gate.lastAwaited(), (isLast) => {
+      const decision = again(isLast)
+      return decision.reason === 'lease-pending' && !isLast ? undefined : decision
+    })
   }
 
   peek(tenant: string, options: ConsumeOptions = {}): Decision {
@@ -94,8 +110,20 @@ export class InProcessLimiter implements Limiter {
     const cost = options.cost ?? 1
     const ttl = milliseconds(options.ttl ?? RESERVED_MS)
     if (ttl === undefined) throw invalid('ttl', options.ttl, ACCEPTED_WINDOW)
-    const { rule, inquiry } = this.asked(options)
-    const outcome = this.gate.charge(named(tenant), cost, inquiry, { rule, ticket: true })
+    const asked = this.asked(options)
+    const reservation = this.reserved(tenant, cost, ttl, asked, false)
+    if (reservation.reason !== 'lease-pending') return reservation
+    return this.leased(reservation, (isLast) => this.reserved(tenant, cost, ttl, asked, isLast))
+  }
+
+  private reserved(
+    tenant: string,
+    cost: number,
+    ttl: number,
+    { rule, inquiry }: AskedOf,
+    lastWord: boolean,
+  ): Reservation {
+    const outcome = this.gate.charge(named(tenant), cost, inquiry, { rule, ticket: true, lastWord })
     if (outcome < 0) throw this.gate.failure(outcome, tenant, cost)
     const decision = this.gate.decision(outcome, tenant)
     const ticket = this.gate.lastTicket()
@@ -171,7 +199,8 @@ export class InProcessLimiter implements Limiter {
     return {
       policy: { revision, hash: policyHash, tenants, rules, limits, imageBytes, optimizationLevel },
       instances: [{ host: hostname(), pid: process.pid, revision }],
-      backends: [],
+      liveInstances: this.fleet?.instances() ?? 1,
+      backends: this.fleet?.backends() ?? [],
       rollout: null,
       keys: { held: keys, slots, bytes, overflowed },
     }
@@ -187,11 +216,16 @@ export class InProcessLimiter implements Limiter {
     return this
   }
 
-  async close(): Promise<void> {
-    if (this.closed) return
+  close(): Promise<void> {
+    this.ending ??= this.end()
+    return this.ending
+  }
+
+  private async end(): Promise<void> {
     this.closed = true
     this.changes.stop()
     this.expiry.stop()
+    await this.fleet?.leave()
     this.gate.close()
   }
 

@@ -1,24 +1,25 @@
 /**
  * The way of a request: skip? -> tenant -> cost -> decision -> headers -> on, or an answer.
  *
- * Options are folded once, when it is mounted. Where every callback is synchronous, so is the whole way: no promise is
- * made.
+ * Options are folded once, when it is mounted. Where every callback is synchronous, and no lease has to be waited for, so is the
+ * whole way: no promise is made.
  */
 
 import type { ServerResponse } from 'node:http'
-import { judgeRefund, whenDone, type RefundRule } from './completion.ts'
+import { isOver, judgeRefund, whenDone, type RefundRule } from './completion.ts'
 import { TollgateInputError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import { headerWriter, writeRetryAfter } from './headers.ts'
-import { HttpInquiry, type Reading } from './inquiry.ts'
+import { HttpInquiry, KeptInquiry, type Reading } from './inquiry.ts'
 import { Outcome } from './native.ts'
 import type { MiddlewareSettings } from './options.ts'
 import { printed } from './printed.ts'
 import { followed, isPromise } from './promise.ts'
-import { forbidden, quotaRefusals, send, TENANT_MISSING, type Refusal } from './refusal.ts'
+import { beyondQuota, quotaRefusals, send, TENANT_MISSING, type Refusal } from './refusal.ts'
 import * as admissions from './admissions.ts'
 import { leaveDecision } from './request-decision.ts'
 import type { Decision, HttpRequest, Middleware, Next, TenantResolver } from './types.ts'
+import type { Waiting } from './waiting.ts'
 
 /** What all mounts of a limiter share. */
 export interface RequestReading extends Reading {
@@ -39,8 +40,13 @@ const LONGEST_JUDGEMENT_MS = 5 * 60 * 1000
 /** Is the request admitted? If not, it is answered. */
 type Admission = boolean | Promise<boolean>
 
-/** A request handler with its options folded in. */
-export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareSettings): Middleware {
+/** A request handler with its options folded in. `waiting`: where leases are waited for, if there are any. */
+export function mount(
+  gate: Gate,
+  reading: RequestReading,
+  settings: MiddlewareSettings,
+  waiting: Waiting | undefined,
+): Middleware {
   const { skip, cost, rule, onLimited, statusCode } = settings
   const { rejectMissing } = reading
   if (rule !== undefined) admissions.remember(gate)
@@ -81,19 +87,55 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     tenant: string | null | undefined,
     tokens: number,
   ): Admission {
-    const inquiry = new HttpInquiry(req, reading)
+    const inquiry = waiting === undefined ? new HttpInquiry(req, reading) : new KeptInquiry(req, reading)
     let key = tenant ?? ''
-    let outcome: number = key === '' ? Outcome.invalidTenant : asked(req, key, false, tokens, inquiry)
+    let outcome: number = key === '' ? Outcome.invalidTenant : asked(req, key, false, tokens, inquiry, false)
     // What cannot name a tenant never reaches a tenant's bucket.
     const anonymous = outcome === Outcome.invalidTenant
     if (anonymous) {
       if (rejectMissing) {
-        send(res, 400, TENANT_MISSING)
+        send(res, TENANT_MISSING)
         return false
       }
       key = inquiry.addressKey()
-      outcome = asked(req, key, true, tokens, inquiry)
+      outcome = asked(req, key, true, tokens, inquiry, false)
     }
+    if (outcome === Outcome.pending && waiting !== undefined) {
+      return park(req, res, next, key, anonymous, tokens, inquiry, waiting)
+    }
+    return conclude(req, res, next, key, anonymous, tokens, outcome)
+  }
+
+  /** Goes on when there is a lease, or it has been waited for long enough. By itself, for what a closure costs. */
+  function park(
+    req: HttpRequest,
+    res: ServerResponse,
+    next: Next | undefined,
+    key: string,
+    anonymous: boolean,
+    tokens: number,
+    inquiry: HttpInquiry,
+    where: Waiting,
+  ): Promise<boolean> {
+    return where.until<boolean>(gate.lastAwaited(), (isLast) => {
+      // Nobody is there any more who could use what would be charged.
+      if (isOver(res)) return false
+      const outcome = asked(req, key, anonymous, tokens, inquiry, isLast)
+      if (outcome === Outcome.pending && !isLast) return undefined
+      return conclude(req, res, next, key, anonymous, tokens, outcome)
+    })
+  }
+
+  /** Answers a request by what was decided, or lets it go on. */
+  function conclude(
+    req: HttpRequest,
+    res: ServerResponse,
+    next: Next | undefined,
+    key: string,
+    anonymous: boolean,
+    tokens: number,
+    outcome: number,
+  ): Admission {
     if (outcome === CHARGED_BEFORE) return true
     if (outcome < 0) throw gate.failure(outcome, key, tokens)
     const ticket = gate.lastTicket()
@@ -102,8 +144,8 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     // Before anything else that may throw: what was charged comes back in any case.
     if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     leaveDecision(req, decision)
-    const refusal = forbidden(outcome)
-    // Of limits that did not apply there is nothing to say.
+    const refusal = beyondQuota(outcome)
+    // Of limits that did not apply, or of which nothing is known, there is nothing to say.
     if (writeHeaders !== undefined && refusal === undefined && !res.headersSent) {
       writeHeaders(res, decision, limits, key, chargedBefore(req, key, anonymous))
     }
@@ -120,8 +162,10 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     anonymous: boolean,
     tokens: number,
     inquiry: HttpInquiry,
+    isLast: boolean,
   ): number {
-    const demand = anonymous ? anonymousDemand : tenantDemand
+    const usual = anonymous ? anonymousDemand : tenantDemand
+    const demand = isLast ? { ...usual, lastWord: true } : usual
     if (rule === undefined) return gate.charge(name, tokens, inquiry, demand)
     const called = gate.calledRule(rule)
     noteMissing(rule, called === undefined)
@@ -164,13 +208,12 @@ export function mount(gate: Gate, reading: RequestReading, settings: MiddlewareS
     refusal: Refusal | undefined,
     admitted: () => void,
   ): Admission {
-    const status = refusal === undefined ? statusCode : 403
     if (!res.headersSent) {
-      res.statusCode = status
+      res.statusCode = refusal?.status ?? statusCode
       writeRetryAfter(res, decision)
     }
     if (onLimited !== undefined) return answered(req, res, next, decision, admitted)
-    send(res, status, refusal ?? quotaRefusal(decision))
+    send(res, refusal ?? quotaRefusal(decision))
     return false
   }
 

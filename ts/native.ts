@@ -16,6 +16,10 @@ export const Outcome = {
   unknown: 6,
   concurrency: 7,
   refused: 8,
+  /** No lease is held yet; one has been asked for. */
+  pending: 9,
+  /** The backend is gone, and then nothing is to be admitted. */
+  backend: 10,
   invalidTenant: -1,
   invalidCost: -2,
   closed: -3,
@@ -54,10 +58,21 @@ export const Slot = {
   decisive: 16,
   /** Where in the ledger a call leaves the limits that applied: see ledger.ts. */
   ledger: 17,
+  /** Of a pending decision: the number of the answer that it awaits. Several may await the same. */
+  awaited: 18,
 } as const
 
+/** How many numbers there are in that array. */
+const SLOTS = 19
+
 /** What a call asks for besides a decision. */
-export const Asked = { anonymous: 1, ruleAlone: 2, ticket: 4 } as const
+export const Asked = {
+  anonymous: 1,
+  ruleAlone: 2,
+  ticket: 4,
+  /** It asks for the last time: what is to be done without a backend decides, if there is no lease yet. */
+  lastWord: 8,
+} as const
 
 /** How many numbers there are in the ledger for a limit that applied, and what those are after the rule's number (-1: none). */
 export const Applied = {
@@ -132,7 +147,7 @@ export interface NativeNeeds {
 type Said = (string | undefined)[]
 
 /** This thread's way into the engine of a namespace. */
-export interface NativeGate {
+export interface NativeGate extends NativeSharing {
   /** Its number, by which the functions on the path of a request know it. */
   readonly id: number
   needs(): NativeNeeds
@@ -188,6 +203,27 @@ export interface NativeGate {
   close(): void
 }
 
+/** What concerns all instances that share their buckets. */
+export interface NativeSharing {
+  /** Resolves once every backend has answered, or has failed to, once. */
+  connect(): Promise<void>
+  /** Calls with {@link NativeNews} in JSON, in batches, and keeps no process alive by it. */
+  onNews(callback: (news: string) => void): void
+  /** What is known of the backends: a list of {@link BackendStatus} in JSON. */
+  backends(): string
+  /** Instances that are alive, as this one has heard last; itself is one of them. */
+  instances(): number
+  /** Gives leases back that are not spent; takes a second at most. */
+  drain(): Promise<void>
+}
+
+/** What has happened at the backends. */
+export interface NativeNews {
+  /** Numbers that were awaited: whoever waits for one of them asks again. */
+  answered: number[]
+  alerts: { kind: 'backend-degraded' | 'backend-recovered'; backend: string; error?: string }[]
+}
+
 interface NativeChannel {
   /** Gives decisions another array to leave in what each limit says. */
   setLedger(ledger: Float64Array): void
@@ -211,6 +247,8 @@ interface Addon {
     maxKeys: number,
     keyShare: number,
     refreshes: boolean,
+    /** What it goes by where buckets are shared over backends, in JSON: see fleet.ts. */
+    fleet?: string,
   ) => NativeGate
 }
 
@@ -239,7 +277,7 @@ export function addon(): Addon {
 
 /** Numbers that JavaScript and the addon leave for each other, by {@link Slot}. */
 // Over a buffer of its own: the addon writes to it, and a small typed array without one may be moved.
-export const answer = new Float64Array(new ArrayBuffer(18 * Float64Array.BYTES_PER_ELEMENT))
+export const answer = new Float64Array(new ArrayBuffer(SLOTS * Float64Array.BYTES_PER_ELEMENT))
 answer[Slot.cost] = 1
 answer[Slot.now] = NaN
 

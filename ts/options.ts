@@ -2,11 +2,13 @@
 
 import type * as v from 'valibot'
 import { TollgateConfigError, type ConfigIssue } from './errors.ts'
-import { issueOf, shaped } from './fault.ts'
+import { issueOf, shaped, type Fault } from './fault.ts'
+import { fleetIssues, fleetSettings, withoutPassword, type FleetSettings } from './fleet-settings.ts'
 import { grantsOf, type Grants } from './grant.ts'
 import { checkPolicy, type PolicyContext } from './policy.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
+import { fleetEntries } from './schema/fleet.ts'
 import { middlewareSchema } from './schema/middleware.ts'
 import { optionsSchema } from './schema/options.ts'
 import { isObject } from './schema/value.ts'
@@ -24,7 +26,8 @@ export interface PolicySettings {
 }
 
 /** Options with nothing left out. */
-export type Settings = Omit<Checked, 'policyDefinition'> & PolicySettings
+export type Settings = Omit<Checked, 'policyDefinition' | keyof typeof fleetEntries> &
+  PolicySettings & { fleet: FleetSettings | undefined }
 
 /** Options of one mount with nothing left out. */
 export type MiddlewareSettings = v.InferOutput<typeof middlewareSchema>
@@ -32,15 +35,17 @@ export type MiddlewareSettings = v.InferOutput<typeof middlewareSchema>
 /** @throws {@link TollgateConfigError} with every fault found. */
 export async function resolveOptions(options: unknown, judge: PolicyContext['judge']): Promise<Settings> {
   const { output, faults } = shaped(optionsSchema, options)
-  const issues = faults.map((fault) => issueOf(fault))
+  const issues = faults.map((fault) => issueOf(shown(fault, options)))
   // Where options are at fault, what is sound of them is there all the same.
   const { policyDefinition, ...rest }: Checked = isObject(output) ? output : shaped(optionsSchema, {}).output
   const { settings, issues: policyIssues } = policySettings(policyDefinition, rest, judge)
   issues.push(...policyIssues)
+  // Whether options go together can only be said of those that have the right shape.
+  const isFleetSound = !faults.some(({ path: [name] }) => name === 'clock' || String(name) in fleetEntries)
+  if (isFleetSound) issues.push(...fleetIssues(options, rest))
   if (issues.length === 0 && rest.clock !== undefined) issues.push(...clockIssues(rest.clock))
   await refuse(issues, settings)
-  if (rest.backends.length > 0) throw unsupported(rest.backends)
-  return { ...rest, ...settings }
+  return { ...rest, ...settings, fleet: fleetSettings(rest) }
 }
 
 /**
@@ -87,10 +92,11 @@ async function refuse(issues: ConfigIssue[], { tenantOverrides, grants }: Policy
   throw new TollgateConfigError([...issues, ...more])
 }
 
-function unsupported(backends: readonly string[]): TollgateConfigError {
-  const hint = 'backends are not supported by this version, which would limit per process silently'
-  const issue = { path: 'backends', given: printed(backends), accepted: 'an empty list, or none', hint }
-  return new TollgateConfigError([issue], 'TOLLGATE_BACKENDS_UNSUPPORTED')
+/** A fault as it is told: of a backend, without its password. */
+function shown(fault: Fault, options: unknown): Fault {
+  if (fault.path[0] !== 'backends') return fault
+  const given = fault.path.reduce<unknown>((value, key) => (value as Record<string, unknown>)[key], options)
+  return typeof given === 'string' ? { ...fault, given: printed(withoutPassword(given)) } : fault
 }
 
 /** @throws {@link TollgateConfigError} with every fault found. */

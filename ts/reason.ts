@@ -15,6 +15,8 @@ const REASONS: readonly Reason[] = [
   'concurrency',
   // By the deny list.
   'denied',
+  'lease-pending',
+  'backend',
 ]
 
 export function reasonOf(outcome: number): Reason {

@@ -8,15 +8,16 @@ import type { Decision, Reason } from './types.ts'
 
 const QUOTA_EXCEEDED = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
-/** A body, ready to be sent. */
+/** A status and a body, ready to be sent. */
 export interface Refusal {
+  status: number
   body: Buffer
   length: string
 }
 
-function composed(problem: object): Refusal {
+function composed(problem: { status: number } & Record<string, unknown>): Refusal {
   const body = Buffer.from(JSON.stringify(problem))
-  return { body, length: String(body.length) }
+  return { status: problem.status, body, length: String(body.length) }
 }
 
 const DETAILS: Partial<Record<Reason, string>> = {
@@ -62,16 +63,35 @@ function notWelcome(detail: string): Refusal {
 const TENANT_UNKNOWN = notWelcome('The tenant is not known here.')
 const ON_DENY_LIST = notWelcome('Requests of this tenant or client are not accepted.')
 
-/** What is said to whom the policy does not accept, however little is asked for; undefined for other outcomes. */
-export function forbidden(outcome: number): Refusal | undefined {
-  if (outcome === Outcome.unknown) return TENANT_UNKNOWN
-  return outcome === Outcome.refused ? ON_DENY_LIST : undefined
+const UNAVAILABLE = composed({
+  type: 'about:blank',
+  title: 'Service Unavailable',
+  status: 503,
+  detail: 'Quotas cannot be checked at the moment. Try again after the time in Retry-After.',
+})
+
+/**
+ * What is said to whom no quota refuses: the policy accepts nothing of them, or the backend is missing that would tell what is
+ * left. Undefined for other outcomes.
+ */
+export function beyondQuota(outcome: number): Refusal | undefined {
+  switch (outcome) {
+    case Outcome.unknown:
+      return TENANT_UNKNOWN
+    case Outcome.refused:
+      return ON_DENY_LIST
+    case Outcome.backend:
+    case Outcome.pending:
+      return UNAVAILABLE
+    default:
+      return undefined
+  }
 }
 
 /** Sends it and ends the response. */
-export function send(res: ServerResponse, status: number, refusal: Refusal): void {
+export function send(res: ServerResponse, refusal: Refusal): void {
   if (!res.headersSent) {
-    res.statusCode = status
+    res.statusCode = refusal.status
     res.setHeader('Content-Type', 'application/problem+json')
     res.setHeader('Content-Length', refusal.length)
   }

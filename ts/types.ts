@@ -1,7 +1,7 @@
 /** What a service declares and what it gets back. Types only: no code. Policies have their own: policy-types.ts. */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PolicyDefinition } from './policy-types.ts'
+import type { Duration, PolicyDefinition } from './policy-types.ts'
 
 /**
  * A request as Tollgate reads it: Node's, with what frameworks add to it. A callback that takes a request may declare
@@ -36,7 +36,8 @@ export interface HttpRequest extends IncomingMessage {
  *   `unknownTenant: 'reject'`.
  * - `'concurrency'`: as many requests are in flight as a rule allows.
  * - `'overflow'`: more keys than `maxKeys`, and the bucket that the rest share does not hold the cost.
- * - `'lease-pending'`, `'backend'`: reserved; not given by this version.
+ * - `'lease-pending'`: of a fleet, no lease is held for it yet. {@link Limiter.tryConsume} says so, because it does not wait.
+ * - `'backend'`: of a fleet, the backend is gone, and `onBackendFailure` is `'deny'`.
  */
 export type Reason =
   'ok' | 'quota' | 'blocked' | 'denied' | 'concurrency' | 'lease-pending' | 'backend' | 'overflow'
@@ -184,7 +185,7 @@ export interface RateLimitPolicyOptions {
    * is known of a tenant is decided beforehand. 2: rules share their tests, too. Default: 2.
    */
   optimizationLevel?: OptimizationLevel | undefined
-  /** Separates limiters in one process: threads with the same namespace and policy share their buckets.
+  /** Separates limiters in one process, and fleets on one backend: those with the same namespace and policy share their buckets.
    * Default: `'default'`. */
   namespace?: string | undefined
   /** Keys that are remembered at most: 1,024 to 100,000,000. Default: 1,000,000. */
@@ -195,10 +196,43 @@ export interface RateLimitPolicyOptions {
   ipv6Subnet?: number | undefined
   /** The client's address. Default: `req.ip` where a framework gives it, else the socket's. */
   clientIp?: { read(req: HttpRequest): string | undefined }['read'] | undefined
-  /** Milliseconds of a clock that never runs backwards, for tests. Default: the system's monotonic clock. */
+  /** Milliseconds of a clock that never runs backwards, for tests; not with `backends`. Default: the system's monotonic clock. */
   clock?: (() => number) | undefined
-  /** Redis backends that hold shared buckets. This version has none, so it accepts only an empty list. */
+  /**
+   * Redis servers over which all processes with the same `namespace` share their buckets: up to 8, as
+   * `redis://user:password@host:6379/0`, `rediss://…`, `redis+sentinel://…`, or a host name, which is `redis://NAME:6379`. Whether
+   * one is a Redis Cluster, it is asked. Tenants are spread over several. Default: none, or `[]`: limits hold in this process.
+   */
   backends?: readonly string[] | undefined
+  /** How often leases are renewed and given back: 10 ms to 10 s. Only with `backends`. Default: `'100ms'`. */
+  syncInterval?: Duration | undefined
+  /**
+   * How long a request waits for a lease at most; then `onBackendFailure` decides: 0 to 10 s. Only with `backends`.
+   * Default: `'50ms'`.
+   */
+  maxWait?: Duration | undefined
+  /**
+   * How long tokens that an instance has taken in advance are its own: 200 ms to 60 s, at least four times `syncInterval`. In any
+   * time t, a fleet admits `quota + burst + rate x (t + leaseTtl)` at most. Only with `backends`. Default: `'2s'`, or four times
+   * `syncInterval` if that is longer.
+   */
+  leaseTtl?: Duration | undefined
+  /**
+   * What happens to the first request of an idle tenant: it waits for a lease, one round trip; or `'credit'`: it may spend `credit`
+   * tokens ahead of it, so that nothing waits, and the bound grows by instances x credit, once. Only with `backends`.
+   * Default: `'wait'`.
+   */
+  coldStart?: 'wait' | 'credit' | undefined
+  /** Tokens of each limit that an instance may spend ahead of its first lease: 1 to 1,000,000. Only with `coldStart: 'credit'`.
+   * Default: 1. */
+  credit?: number | undefined
+  /**
+   * What decides while no backend answers: `'local'`, each instance enforces its share of each limit, limit / live instances;
+   * `'allow'` admits, `'deny'` refuses with reason `'backend'`, status 503. Only with `backends`. Default: `'local'`.
+   */
+  onBackendFailure?: 'local' | 'allow' | 'deny' | undefined
+  /** After this time without an answer, a backend counts as gone: 50 ms to 10 s. Only with `backends`. Default: `'500ms'`. */
+  backendTimeout?: Duration | undefined
   /** The share of decisions that a rollout may flip from allow to deny: 0 to 1. Kept for rollouts. */
   rollbackThreshold?: number | undefined
   /** The metrics format. Kept for metrics. Default: `'none'`. */
@@ -236,8 +270,8 @@ export interface MiddlewareOptions {
    */
   rule?: string | undefined
   /**
-   * Answers a refused request instead of the problem-details body. The status (429, or 403 for whom the deny list or
-   * `unknownTenant` refuses) and the headers are set already. Calling `next()` lets the request pass.
+   * Answers a refused request instead of the problem-details body. The status (429, 403 for whom the deny list or
+   * `unknownTenant` refuses, or 503 where the backend is gone) and the headers are set already. Calling `next()` lets the request pass.
    */
   onLimited?:
     | {
@@ -247,7 +281,7 @@ export interface MiddlewareOptions {
     | undefined
   /** Which headers responses carry. `Retry-After` is sent in any case. Default: `'draft-11'`. */
   headers?: HeaderVersion | readonly HeaderVersion[] | undefined
-  /** The status of a refusal: 400 to 599. Default: 429. */
+  /** The status of a refusal by a quota: 400 to 599. Default: 429. */
   statusCode?: number | undefined
   /** Gives the cost back when the response was successful. Default: false. */
   skipSuccessfulRequests?: boolean | undefined
@@ -260,7 +294,8 @@ export interface MiddlewareOptions {
 
 /**
  * A request handler, for Express 4 and 5, for connect, and for plain `node:http`: called without `next`, it returns
- * whether the request is admitted (a promise of it, if a callback is asynchronous), having answered it if not.
+ * whether the request is admitted (a promise of it, if a callback is asynchronous or a lease is waited for), having answered it
+ * if not.
  */
 export interface Middleware {
   (req: IncomingMessage, res: ServerResponse, next: Next): void

@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import type { KeyReader, RateLimitPolicyOptions } from '../types.ts'
+import { fleetEntries } from './fleet.ts'
 import { tenantResolutionStrategy } from './strategy.ts'
 import { callback, closed, isObject, oneOf, whole, word } from './value.ts'
 
@@ -39,7 +40,7 @@ const optionEntries = {
   ipv6Subnet: v.optional(whole(32, 128), 56),
   clientIp: v.optional(callback<NonNullable<RateLimitPolicyOptions['clientIp']>>()),
   clock: v.optional(callback<() => number>()),
-  backends: v.optional(v.array(v.string('a URL or a host name'), 'an array of URLs or host names'), []),
+  ...fleetEntries,
   rollbackThreshold: v.optional(
     v.pipe(v.number(THRESHOLD), v.minValue(0, THRESHOLD), v.maxValue(1, THRESHOLD)),
   ),

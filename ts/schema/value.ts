@@ -85,6 +85,17 @@ export function duration() {
   )
 }
 
+/** A length of time from `least` to `most` milliseconds, where there is no room for windows. */
+export function shortDuration(least: number, most: number, accepted: string) {
+  return v.pipe(
+    v.custom<string | number>((value) => {
+      const time = milliseconds(value, least)
+      return time !== undefined && time <= most
+    }, accepted),
+    v.transform((value) => milliseconds(value, least) ?? least),
+  )
+}
+
 /** A window, in milliseconds unless it is one of the calendar. */
 export const window = v.pipe(
   v.custom<Window>((value) => isCalendarWindow(value) || milliseconds(value) !== undefined, ACCEPTED_WINDOW),
