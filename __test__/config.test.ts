@@ -22,6 +22,7 @@ async function refusal(options: unknown): Promise<TollgateConfigError> {
 
 const overrides = (tenantOverrides: unknown): unknown => ({ policyDefinition: { tenantOverrides } })
 const policy = (policyDefinition: unknown): unknown => ({ policyDefinition })
+const fleet = (options: object): unknown => ({ backends: ['redis://127.0.0.1:1'], ...options })
 const LONG = 'x'.repeat(257)
 
 const faults: [behaviour: string, options: unknown, path: string, said: RegExp][] = [
@@ -245,6 +246,33 @@ const faults: [behaviour: string, options: unknown, path: string, said: RegExp][
     /did you mean pro\?/,
   ],
   ['backends that are a string', { backends: 'redis' }, 'backends', /an array/],
+  ['nine backends', { backends: [...'abcdefghi'] }, 'backends', /at most 8/],
+  ['a backend without a name', { backends: ['redis-1', ''] }, 'backends[1]', /given ""; accepted: a URL/],
+  ['a backend that is a number', { backends: [6379] }, 'backends[0]', /given 6379/],
+  ['a backend twice', { backends: ['a', 'b', 'a'] }, 'backends[2]', /each backend once/],
+  ['a maxWait of 11 seconds', fleet({ maxWait: '11s' }), 'maxWait', /from 0 to 10 s/],
+  ['a maxWait of digits', fleet({ maxWait: '50' }), 'maxWait', /given "50".*'50ms'/],
+  ['a syncInterval of 5 ms', fleet({ syncInterval: 5 }), 'syncInterval', /10 ms to 10 s/],
+  ['a leaseTtl of 61 seconds', fleet({ leaseTtl: '61s' }), 'leaseTtl', /200 ms to 60 s/],
+  [
+    'a leaseTtl that leaves no time to renew leases',
+    fleet({ leaseTtl: '1s', syncInterval: '300ms' }),
+    'leaseTtl',
+    /given "1s"; accepted: at least four times syncInterval, which is 300 ms/,
+  ],
+  ['a backendTimeout of nothing', fleet({ backendTimeout: 0 }), 'backendTimeout', /50 ms to 10 s/],
+  ['a coldStart that there is not', fleet({ coldStart: 'warm' }), 'coldStart', /'wait' or 'credit'/],
+  ['a credit of nothing', fleet({ coldStart: 'credit', credit: 0 }), 'credit', /1 to 1000000/],
+  ['a credit that nobody spends', fleet({ credit: 5 }), 'credit', /with coldStart: 'credit'/],
+  [
+    'an onBackendFailure that there is not',
+    fleet({ onBackendFailure: 'open' }),
+    'onBackendFailure',
+    /'local' or 'allow' or 'deny'/,
+  ],
+  ['a clock of tests with backends', fleet({ clock: () => 0 }), 'clock', /without backends/],
+  ['a maxWait without backends', { maxWait: '50ms' }, 'maxWait', /maxWait says nothing without backends/],
+  ['onBackendFailure without backends', { onBackendFailure: 'deny' }, 'onBackendFailure', /given "deny"/],
 ]
 
 for (const [behaviour, options, path, said] of faults) {
@@ -315,13 +343,30 @@ test('a loader that throws gives TOLLGATE_TENANT_LOADER with its cause', async (
   }
 })
 
-test('backends are refused rather than limited per process silently', async () => {
-  const error = await refusal({ backends: ['redis-1'] })
-  assert.equal(error.code, 'TOLLGATE_BACKENDS_UNSUPPORTED')
-  assert.match(error.message, /would limit per process silently/)
-  await (
-    await enforceRateLimitPolicy({ backends: [], rollbackThreshold: 0.05, metricsExport: 'prometheus' })
-  ).close()
+test('an empty list of backends is a process by itself, whatever else is said of them', async () => {
+  const options = { backends: [], onBackendFailure: 'deny', leaseTtl: '5s', maxWait: 0 } as const
+  await using limiter = await enforceRateLimitPolicy({
+    ...options,
+    rollbackThreshold: 0.05,
+    metricsExport: 'prometheus',
+  })
+  assert.equal(limiter.tryConsume('a').allowed, true)
+  const { backends, instances, liveInstances } = limiter.status()
+  assert.deepEqual([backends, instances.length, liveInstances], [[], 1, 1])
+})
+
+test('a fault does not show the password of a backend', async () => {
+  for (const backends of [
+    'redis://me:s3cret@redis-1:6379',
+    ['redis://me:s3cret@redis-1', 'redis://me:s3cret@redis-1'],
+    [`redis://${'m'.repeat(50)}:s3cret/@redis-1:6379`, `redis://${'m'.repeat(50)}:s3cret/@redis-1:6379`],
+    [`ftp://:s3cret@redis-1`],
+  ]) {
+    const error = await refusal({ backends })
+    assert.doesNotMatch(JSON.stringify([error.message, error.issues]), /s3c/)
+    assert.match(error.path, /^backends/)
+    assert.match(error.given, /redis-1|:\*\*\*@/)
+  }
 })
 
 test('a policy that was refused leaves its namespace free', async () => {

@@ -17,7 +17,7 @@ async function loadTenantTiers(): Promise<Record<string, { quota: number; burst?
   return { acme: { quota: 1000 } }
 }
 
-test('the example of the design is accepted by the types, and by the service without backends', async () => {
+test('the example of the design is accepted by the types, and runs without its backends', async () => {
   const options = {
     tenantResolutionStrategy: 'header-based',
     policyDefinition: { defaultQuota: 100, burstAllowance: 20, tenantOverrides: await loadTenantTiers() },
@@ -25,7 +25,6 @@ test('the example of the design is accepted by the types, and by the service wit
     rollbackThreshold: 0.05,
     metricsExport: 'prometheus',
   } satisfies RateLimitPolicyOptions
-  await assert.rejects(enforceRateLimitPolicy(options), { code: 'TOLLGATE_BACKENDS_UNSUPPORTED' })
   const limiter: Limiter = await enforceRateLimitPolicy({ ...options, namespace: 'design', backends: [] })
   assert.equal(limiter.tryConsume('acme').limit, 1020)
   await limiter.close()

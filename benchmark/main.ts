@@ -7,11 +7,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { redisServer } from '../__test__/redis.ts'
 import { core, SIZES, WAYS } from './core.ts'
+import { fleets, type Admitted } from './fleet.ts'
 import { floorReader } from './floor.ts'
 import { assertEqualDecisions, everyPeer } from './limiters.ts'
 import { addedRatio, calling, found, measure, ratio, tenantNames, type Measured } from './measure.ts'
 import { KEYS, memoryPerKey, REMEMBERING } from './memory.ts'
+import { redisDecisions } from './redis-decisions.ts'
+import { redisRequests } from './redis-requests.ts'
 import { applications, assertEqualAnswers } from './requests.ts'
 import { FEW, MANY, policies } from './policies.ts'
 import { perRule, ruleCosts } from './rules.ts'
@@ -32,6 +36,7 @@ const parts: Record<string, { name: string; run: () => Promise<unknown> }> = {
   g: { name: 'Single decisions while a million keys are swept', run: pauses },
   h: { name: 'Rules that match, beside a quota alone', run: rules },
   i: { name: 'Policies: compiled, and decided by', run: compiled },
+  j: { name: 'A fleet on Redis', run: fleet },
 }
 
 const chosen = process.argv.slice(2)
@@ -114,11 +119,7 @@ async function requests(): Promise<unknown> {
   const { apps, close } = await applications(tenantNames(1000))
   const measured = await measure(apps, 25, 10_000)
   await close()
-  const bare = found(measured, 'bare').median
-  table(
-    ['', 'ns', 'added ns'],
-    measured.map(({ name, median }) => [name, median.toFixed(0), (median - bare).toFixed(0)]),
-  )
+  addedTable(measured)
   goal(`added: tollgate / ${ERL}`, addedRatio(measured, 'tollgate', ERL, 'bare'), 0.25)
   goal('added: tollgate / hitlimit', addedRatio(measured, 'tollgate', 'hitlimit', 'bare'), 0.6)
   return measured
@@ -203,6 +204,61 @@ async function pauses(): Promise<unknown> {
   )
   goal('p99.99: sweeping / quiet', taken.ratio, 2)
   return taken
+}
+
+async function fleet(): Promise<unknown> {
+  const ends: (() => Promise<void>)[] = []
+  const ending = { after: (end: () => Promise<void>) => void ends.push(end) }
+  const redis = await redisServer(ending)
+  const decisions = await redisDecisions(redis.url, tenantNames(1000), 15, 300_000)
+  timings(decisions.measured, 'tollgate')
+  console.log(`  admitted with Redis: ${(100 * decisions.admitted).toFixed(2)} %`)
+  goal('tryConsume: with Redis / without', ratio(decisions.measured, 'tollgate, Redis', 'tollgate'), 1.3)
+  const added = await redisRequests(redis.url, tenantNames(100), 25, 2_000)
+  for (const [how, measured] of Object.entries(added)) {
+    title(`Requests, ${how}: what is added`)
+    addedTable(measured)
+    const over = (peer: string): number => addedRatio(measured, 'tollgate, Redis', peer, 'bare')
+    goal('tollgate, with Redis / in the process', over('tollgate'), 1.5)
+    goal('tollgate / rate-limiter-flexible, both with Redis', over('rate-limiter-flexible, Redis'), 1 / 40)
+    goal(`tollgate / ${ERL}, both with Redis`, over(`${ERL}, Redis`), 1 / 40)
+  }
+  const { thousand, five, tenThousand } = await fleets(ending, redis)
+  admittedTable('4 processes, one tenant of 1,000 a second and a burst of 100', thousand)
+  const [ours] = thousand
+  goal('admitted / bound', (ours?.admitted ?? NaN) / (ours?.bound ?? NaN), 1)
+  goal('earned / admitted', (ours?.earned ?? NaN) / (ours?.admitted ?? NaN), 1 / 0.97)
+  admittedTable('16 processes, one tenant of five a minute', five)
+  goal('admitted', five[0]?.admitted ?? NaN, 5)
+  admittedTable('4 processes, one tenant that is admitted 10,000 times a second', tenThousand)
+  goal('scripts per 100 admitted', tenThousand[0]?.scripts ?? NaN, 1)
+  for (const end of ends.toReversed()) await end()
+  return { decisions, added, fleets: { thousand, five, tenThousand } }
+}
+
+function admittedTable(name: string, rows: readonly Admitted[]): void {
+  title(name)
+  table(
+    ['', 'admitted', 's', 'earned', 'bound', 'longest wait ms', 'longest stall ms', 'scripts per 100'],
+    rows.map((row) => [
+      row.name,
+      row.admitted.toLocaleString('en'),
+      row.seconds.toFixed(2),
+      row.earned.toFixed(0),
+      row.bound.toLocaleString('en'),
+      row.longestWaitMs.toFixed(1),
+      row.longestStallMs.toFixed(1),
+      row.scripts.toFixed(2),
+    ]),
+  )
+}
+
+function addedTable(measured: readonly Measured[]): void {
+  const bare = found(measured, 'bare').median
+  table(
+    ['', 'ns', 'added ns'],
+    measured.map(({ name, median }) => [name, median.toFixed(0), (median - bare).toFixed(0)]),
+  )
 }
 
 function timings(measured: readonly Measured[], base: string): void {

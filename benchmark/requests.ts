@@ -49,11 +49,15 @@ export async function applications(
   return { apps, close: () => limiter.close() }
 }
 
-function named(req: IncomingMessage): string {
+export function named(req: IncomingMessage): string {
   return String(req.headers[HEADER])
 }
 
-function application(name: string, tenants: readonly string[], middleware: RequestHandler | undefined): App {
+export function application(
+  name: string,
+  tenants: readonly string[],
+  middleware: RequestHandler | undefined,
+): App {
   const app = express()
   app.disable('x-powered-by')
   if (middleware !== undefined) app.use(middleware)
@@ -98,10 +102,18 @@ function application(name: string, tenants: readonly string[], middleware: Reque
 /** Throws unless all answer the same requests with the same status, and say so in headers. */
 export async function assertEqualAnswers(): Promise<void> {
   const { apps, close } = await applications(['acme'], 3)
-  const limited = apps.filter(({ name }) => ['tollgate', 'express-rate-limit', 'hitlimit'].includes(name))
+  await assertThree(
+    apps.filter(({ name }) => ['tollgate', 'express-rate-limit', 'hitlimit'].includes(name)),
+    'acme',
+  )
+  await close()
+}
+
+/** Throws unless each admits three requests of a tenant and refuses two, and says so in headers. */
+export async function assertThree(limited: readonly App[], tenant: string): Promise<void> {
   for (const expected of [200, 200, 200, 429, 429]) {
     for (const app of limited) {
-      const res = await app.ask('acme')
+      const res = await app.ask(tenant)
       const status = res.statusCode
       const told = res
         .getHeaderNames()
@@ -110,5 +122,4 @@ export async function assertEqualAnswers(): Promise<void> {
         throw new Error(`${app.name} answered ${status}, not ${expected}; headers: ${told}`)
     }
   }
-  await close()
 }

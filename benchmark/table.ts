@@ -20,5 +20,5 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
 /** A figure beside the most that we want it to be. */
 export function goal(name: string, value: number, most: number): void {
   const verdict = value <= most ? 'reached' : 'MISSED'
-  console.log(`  ${name}: ${value.toFixed(2)} (goal: at most ${most}; ${verdict})`)
+  console.log(`  ${name}: ${value.toFixed(most < 0.1 ? 4 : 2)} (goal: at most ${most}; ${verdict})`)
 }

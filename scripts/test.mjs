@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { ensureRedisServer } from './redis-server.mjs'
 
 const generated = ['native.cjs', 'native.d.cts', 'index.d.ts', 'policy.schema.json']
 
@@ -30,6 +31,7 @@ const steps = [
       'warnings',
     ),
   },
+  { name: 'redis: a server for the rust and node tests', run: ensureRedisServer },
   {
     name: 'rust: tests of the workspace',
     run: command('cargo', 'test', '--workspace', '--locked', '--quiet'),
