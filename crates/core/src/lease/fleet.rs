@@ -86,6 +86,13 @@ struct TagAsks {
     left: bool,
 }
 
+impl TagAsks {
+    /// Does whatever else is to be asked have to wait?
+    fn is_full(&self) -> bool {
+        self.busy || self.asks.len() >= MOST_ASKS
+    }
+}
+
 impl Fleet {
     /// No bucket yet.
     #[must_use]
@@ -250,11 +257,17 @@ impl Fleet {
                 }
             }
         } else {
-            // All are asked.
-            self.urgent.lock().clear();
+            // All are asked, but those that have to wait for an answer to their tag's last batch, or for room in the next.
+            let mut urgent = std::mem::take(&mut *self.urgent.lock());
             for shard in &self.shards {
                 self.ask_all(&mut shard.lock(), gate, now, &mut asks);
             }
+            urgent.retain(|&key| {
+                let shard = self.shard(key).lock();
+                let record = shard.awake.get(&key);
+                record.and_then(|record| asks.by_tag.get(&record.name.tag())).is_some_and(TagAsks::is_full)
+            });
+            self.urgent.lock().append(&mut urgent);
             self.sweep_dormant(now);
             for tag in 0..=u8::MAX {
                 if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
@@ -295,7 +308,7 @@ impl Fleet {
         let tag = record.name.tag();
         let closing = asks.call == Call::Close;
         let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
-        let full = of_tag.busy || of_tag.asks.len() >= MOST_ASKS;
+        let full = of_tag.is_full();
         let standing = if full { Standing::Down } else { of_tag.standing };
         let mut hand = gate.hand(key, now);
         if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
