@@ -60,6 +60,12 @@ impl Account {
         }
     }
 
+    /// Tokens of a bucket that have been leased, and have not come back.
+    pub(crate) fn leased(&mut self, name: BucketName) -> u64 {
+        let sums = self.of(name);
+        u64::try_from(sums.leased - sums.unspent).unwrap()
+    }
+
     /// Asserts that nobody has spent what was never leased or debited.
     pub(crate) fn check_nothing_is_owed(&self) {
         for sums in self.sums.values() {
