@@ -13,7 +13,7 @@
 //!
 //! | test                                | what is done                                | what may go wrong                             |
 //! |-------------------------------------|---------------------------------------------|-----------------------------------------------|
-//! | `a_fleet_admits_…`                  | loss, crashes, stalls, sweeps, clocks       | leases that live too long, or are paid twice  |
+//! | `a_fleet_admits_…`                  | loss, crashes, stalls, sweeps, clocks       | leases that live too long, or come back twice |
 //! | `no_window_…`, `a_window_…`         | the same while windows end                  | leases that outlive their window              |
 //! | `a_backend_that_is_emptied_…`       | it loses all                                | floors, settling, batches that come too late  |
 //! | `a_replica_…`                       | it falls back to what a replica has heard   | the same                                      |
@@ -54,6 +54,7 @@ mod random;
 mod seeds;
 mod service;
 mod setup;
+mod threads;
 mod told;
 mod trace;
 mod traffic;

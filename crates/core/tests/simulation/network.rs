@@ -75,7 +75,7 @@ impl World {
             }
             for ask in &batch.asks {
                 if self.follows_tokens() {
-                    self.held.give_back(id, ask.name, ask.unspent);
+                    self.held.give_back(id, ask.name, ask.unspent, ask.leased_at);
                 }
             }
             self.sent.insert((id, batch.tag), Sent { batch: Arc::clone(&batch), asked: self.now });
@@ -150,7 +150,7 @@ impl World {
         let ends = sent.asked + self.setup.time_to_live;
         for (ask, grant) in sent.batch.asks.iter().zip(&reply.grants) {
             let ends = grant.ends.map_or(ends, |left| ends.min(sent.asked + left));
-            self.held.lease(id, ask.name, grant.tokens, ends.get());
+            self.held.lease(id, ask.name, grant.tokens, (ends.get(), reply.now));
         }
     }
 
