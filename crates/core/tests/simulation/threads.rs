@@ -2,6 +2,7 @@
 //! where one had a token left and the other had none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use tollgate_core::lease::fleet::Call;
@@ -16,7 +17,8 @@ use crate::limits::Limits;
 use crate::names::{Names, TENANTS, Whose};
 
 const THREADS: u64 = 4;
-const ROUNDS: u64 = 400;
+/// Exchanges with the backend, one in a millisecond of the time that they all go by.
+const ROUNDS: u64 = 200_000;
 
 struct Pair {
     engine: Arc<Engine>,
@@ -30,11 +32,10 @@ impl Pair {
     fn new() -> Self {
         let day = Nanos::from_secs(86_400);
         let limits = |quota| Limits { algorithm: Algorithm::TokenBucket, quota, burst: 0, window: day };
-        // What runs out first is neither always the one nor always the other.
-        let policy = limits(50_000).policy(Some(&limits(49_000)));
+        let policy = limits(1_000_000).policy(Some(&limits(900_000)));
         let settings = Settings {
             instance: 1,
-            interval: Nanos::from_millis(100),
+            interval: Nanos::from_millis(10),
             time_to_live: Nanos::from_secs(2),
             credit: 0,
             on_failure: OnFailure::Deny,
@@ -58,45 +59,44 @@ impl Pair {
             fleet.answered(&mut self.background, batch.tag, batch.sequence, &reply, self.now);
         }
     }
-
-    /// Every thread asks until it is not admitted.
-    fn rush(&mut self) {
-        let (engine, now) = (&self.engine, self.now);
-        let admitted = thread::scope(|scope| {
-            let all: Vec<_> = (0..THREADS).map(|_| scope.spawn(move || drain(engine, now))).collect();
-            all.into_iter().map(|one| one.join().unwrap()).sum::<u64>()
-        });
-        for rule in [false, true] {
-            self.account.spend(Names::all().of(Whose { tenant: 0, rule }), i128::from(admitted));
-        }
-    }
 }
 
-fn request(rule: Option<u16>) -> Request<'static> {
-    Request { rule, ..Request::of(Subject::Tenant, TENANTS[0].as_bytes()) }
+fn request() -> Request<'static> {
+    Request { rule: Some(0), ..Request::of(Subject::Tenant, TENANTS[0].as_bytes()) }
 }
 
-fn drain(engine: &Arc<Engine>, now: Nanos) -> u64 {
+/// Asks without a pause until it is over; gives how many were admitted.
+fn hammer(engine: &Arc<Engine>, clock: &AtomicU64, over: &AtomicBool) -> i128 {
     let (mut gate, mut ruling, mut admitted) = (engine.gate(), Ruling::default(), 0);
-    loop {
-        gate.decide(&request(Some(0)), 1, now, &mut ruling);
-        if ruling.decision().outcome != Outcome::Ok {
-            return admitted;
-        }
-        admitted += 1;
+    while !over.load(Ordering::Relaxed) {
+        let now = Nanos::from_millis(clock.load(Ordering::Relaxed));
+        gate.decide(&request(), 1, now, &mut ruling);
+        admitted += i128::from(ruling.decision().outcome == Outcome::Ok);
     }
+    admitted
 }
 
 #[test]
 fn threads_that_take_the_last_tokens_leave_no_part_of_a_charge() {
     let mut pair = Pair::new();
-    for _ in 0..ROUNDS {
-        pair.now = pair.now + Nanos::from_millis(10);
-        pair.exchange(Call::Urgent);
-        pair.rush();
+    let engine = Arc::clone(&pair.engine);
+    let (clock, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let admitted: i128 = thread::scope(|scope| {
+        let all: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| hammer(&engine, &clock, &over))).collect();
+        for round in 0..ROUNDS {
+            clock.store(round, Ordering::Relaxed);
+            pair.now = Nanos::from_millis(round);
+            pair.exchange(if round % 10 == 0 { Call::Tick } else { Call::Urgent });
+        }
+        over.store(true, Ordering::Relaxed);
+        all.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    for rule in [false, true] {
+        pair.account.spend(Names::all().of(Whose { tenant: 0, rule }), admitted);
     }
     for _ in 0..3 {
         pair.exchange(Call::Close);
     }
+    assert!(admitted > i128::from(ROUNDS) / 10, "{admitted}");
     pair.account.check_is_even();
 }
