@@ -77,6 +77,23 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #[test]
+    fn a_lease_is_never_longer_in_another_table(
+        start in 0..1_000_000 * SECOND,
+        time in 0..100 * SECOND,
+        moves in prop::collection::vec(0..10 * SECOND, 1..10),
+    ) {
+        let (mut from, ends) = (epoch(start), start + time);
+        let mut state = Leased::holding(1, Nanos::new(ends), from);
+        for time in moves {
+            let now = from.monotonic.get() + time;
+            state = Leased::rebased(state, from, epoch(now));
+            from = epoch(now);
+            let left = left(state, Moment::new(Nanos::new(now), from));
+            prop_assert!(left.get() <= ends.saturating_sub(now), "{:?} of {}", left, ends.saturating_sub(now));
+        }
+    }
+
     /// Beside a number of tokens and the instant at which they end, which a state may put earlier, and never later.
     #[test]
     fn a_lease_is_spent_until_it_ends(
