@@ -202,7 +202,7 @@ impl Gate {
             if let Some(leased) = meter.and_then(Meter::leased)
                 && matches!(operation, Operation::Give(_) | Operation::Reset)
             {
-                self.adjust_shared_unheld(target, leased, operation, now);
+                self.give_shared(target, leased, operation, now);
                 return done(fresh(0));
             }
             match operation {

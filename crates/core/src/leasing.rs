@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, Word};
-use crate::lease::record::{Hand, Lack, Want};
+use crate::lease::want::{Hand, Lack, Want};
 use crate::lease::{Fleet, Leased};
 use crate::meter::Meter;
 use crate::migration::{Place, locate};
@@ -88,17 +88,10 @@ impl Gate {
         Some(state)
     }
 
-    /// The same of a bucket of which nothing is held here.
-    pub(crate) fn adjust_shared_unheld(
-        &self,
-        target: &Target<'_>,
-        leased: &Leased,
-        operation: Operation,
-        now: Nanos,
-    ) {
+    /// The same of a bucket that has no place here, and to which something is given.
+    pub(crate) fn give_shared(&self, target: &Target<'_>, leased: &Leased, operation: Operation, now: Nanos) {
         if let Some(fleet) = self.engine.fleet() {
-            let missing = if let Operation::Take(tokens) = operation { tokens } else { 0 };
-            tell(fleet, target, leased, operation, missing, now);
+            tell(fleet, target, leased, operation, 0, now);
         }
     }
 

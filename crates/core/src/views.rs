@@ -6,14 +6,12 @@
 
 use std::io;
 
-use crate::lease::Leased;
 use crate::lease::exchange::MOST_TOKENS;
+use crate::lease::{Leased, UNIT};
 use crate::moment::Moment;
 #[cfg(not(loom))]
 use crate::sync::{AtomicU64, Ordering};
 use crate::{Algorithm, Decision, Nanos};
-
-const UNIT: u32 = 21;
 
 #[cfg(not(loom))]
 #[derive(Debug)]
@@ -68,22 +66,20 @@ impl Views {
         let limit = leased.limit();
         // Less one unit: it was counted from 1.
         let at = Moment { since: Nanos::new(((view & u64::from(u32::MAX)) - 1) << UNIT | 1), ..now };
-        let window = limit.window.shortest().get();
         let left = match limit.algorithm {
             Algorithm::TokenBucket => {
                 let refilled = u128::from(limit.quota) * u128::from(now.since.since(at.since).get());
-                let refilled = u64::try_from(refilled / u128::from(window)).unwrap_or(u64::MAX);
+                let window = u128::from(limit.window.shortest().get());
+                let refilled = u64::try_from(refilled / window).unwrap_or(u64::MAX);
                 (view >> 32).saturating_add(refilled)
             }
             _ if limit.window.index(at.wall()) != limit.window.index(now.wall()) => limit.capacity,
             _ => view >> 32,
         };
         let remaining = decision.remaining.saturating_add(left).min(limit.capacity);
-        let reset = if limit.algorithm == Algorithm::TokenBucket {
-            let nanos = u128::from(limit.capacity - remaining) * u128::from(window);
-            Nanos::new(u64::try_from(nanos.div_ceil(u128::from(limit.quota))).unwrap_or(u64::MAX))
-        } else {
-            decision.reset
+        let reset = match limit.algorithm {
+            Algorithm::TokenBucket => leased.refill_time(limit.capacity - remaining),
+            _ => decision.reset,
         };
         Decision { remaining, reset, ..decision }
     }

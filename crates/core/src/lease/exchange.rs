@@ -90,6 +90,26 @@ pub struct Ask {
     pub waiting: u64,
 }
 
+impl Ask {
+    /// A lease of so many tokens, all of which are waited for; nothing else.
+    #[must_use]
+    pub const fn lease(name: BucketName, limit: SharedLimit, wanted: u64) -> Self {
+        Self {
+            name,
+            limit,
+            floor: None,
+            reset: false,
+            block: None,
+            unspent: 0,
+            leased_at: 0,
+            credit: 0,
+            debit: 0,
+            wanted,
+            waiting: wanted,
+        }
+    }
+}
+
 /// Asks under one tag, to be executed as one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {

@@ -3,22 +3,26 @@
 //! Requests come from any thread and hold a lock for a microsecond; the background asks for [`Fleet::due`] batches, sends them,
 //! and brings back what came of each. Nothing here knows how they travel, or reads a clock.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::exchange::{Ask, Batch, BucketName, MOST_ASKS, Reply, SharedLimit, TAGS};
-use super::knowledge::Knowledge;
+use super::exchange::{BucketName, Reply, SharedLimit, TAGS};
+use super::knowledge::{Knowledge, left};
 use super::name::Naming;
-use super::record::{Hand, Lack, Now, Record, Want, left};
+use super::record::Record;
 use super::settings::Settings;
 use super::tag::{Standing, Tag};
+use super::want::{Hand, Lack, Now, Want};
 use crate::key::BuildAlreadyHashed;
 use crate::{Gate, Key, Nanos};
+
+mod due;
+
+pub use due::Call;
 
 const SHARDS: usize = 256;
 
@@ -55,41 +59,6 @@ pub struct Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Why it is asked what is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// Something is urgent.
-    Urgent,
-    /// Another interval has passed.
-    Tick,
-    /// This is the last time: all leases are given back.
-    Close,
-}
-
-/// Asks that are being put together.
-struct Asks {
-    call: Call,
-    by_tag: BTreeMap<u8, TagAsks>,
-}
-
-/// Those of one tag.
-struct TagAsks {
-    standing: Standing,
-    /// Is a batch under way, so that another has to wait?
-    busy: bool,
-    keys: Vec<Key>,
-    asks: Vec<Ask>,
-    /// Is there something that could not be asked for lack of room?
-    left: bool,
-}
-
-impl TagAsks {
-    /// Does whatever else is to be asked have to wait?
-    fn is_full(&self) -> bool {
-        self.busy || self.asks.len() >= MOST_ASKS
     }
 }
 
@@ -168,14 +137,7 @@ impl Fleet {
 
     /// Tokens come back that were spent. Nothing comes of it where the bucket is full again by now.
     pub(crate) fn give_back(&self, key: Key, tokens: u64) {
-        let mut shard = self.shard(key).lock();
-        let shard = &mut *shard;
-        if !shard.awake.contains_key(&key)
-            && let Some(dormant) = shard.dormant.remove(&key)
-        {
-            shard.awake.insert(key, self.awakened(dormant));
-        }
-        if let Some(record) = shard.awake.get_mut(&key) {
+        if let Some(record) = self.wake(&mut self.shard(key).lock(), key) {
             record.give(tokens);
         }
     }
@@ -197,19 +159,20 @@ impl Fleet {
         act: impl FnOnce(&mut Record) -> T,
     ) -> T {
         let mut shard = self.shard(key).lock();
-        let Shard { awake, dormant } = &mut *shard;
-        let record = match awake.entry(key) {
-            Entry::Occupied(occupied) => occupied.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(match dormant.remove(&key) {
-                Some(dormant) => self.awakened(dormant),
-                None => Record::new(naming.name(), *limit, self.next_number(), None, now),
-            }),
-        };
-        act(record)
+        self.wake(&mut shard, key);
+        let make = || Record::new(naming.name(), *limit, self.next_number(), None, now);
+        act(shard.awake.entry(key).or_insert_with(make))
     }
 
-    fn awakened(&self, Dormant { name, limit, known }: Dormant) -> Record {
-        Record::new(name, limit, self.next_number(), Some(known), Nanos::ZERO)
+    /// The record of a bucket, if there is something to know of it.
+    fn wake<'a>(&self, shard: &'a mut Shard, key: Key) -> Option<&'a mut Record> {
+        if !shard.awake.contains_key(&key)
+            && let Some(Dormant { name, limit, known }) = shard.dormant.remove(&key)
+        {
+            let record = Record::new(name, limit, self.next_number(), Some(known), Nanos::ZERO);
+            shard.awake.insert(key, record);
+        }
+        shard.awake.get_mut(&key)
     }
 
     fn next_number(&self) -> u64 {
@@ -241,116 +204,6 @@ impl Fleet {
     #[must_use]
     pub fn take_news(&self) -> Vec<u64> {
         std::mem::take(&mut *self.news.lock())
-    }
-
-    /// Batches that are to be sent now. They stay under way until [`Fleet::answered`], [`Fleet::failed`] or [`Fleet::gave_up`].
-    pub fn due(&self, gate: &mut Gate, now: Nanos, call: Call) -> Vec<Batch> {
-        gate.catch_up(now);
-        let mut asks = Asks { call, by_tag: BTreeMap::new() };
-        if call == Call::Urgent {
-            let urgent = std::mem::take(&mut *self.urgent.lock());
-            for key in urgent {
-                if let Some(record) = self.shard(key).lock().awake.get_mut(&key)
-                    && !self.ask(record, key, gate, now, &mut asks)
-                {
-                    self.urgent.lock().push(key);
-                }
-            }
-        } else {
-            // All are asked, but those that have to wait for an answer to their tag's last batch, or for room in the next.
-            let mut urgent = std::mem::take(&mut *self.urgent.lock());
-            for shard in &self.shards {
-                self.ask_all(&mut shard.lock(), gate, now, &mut asks);
-            }
-            urgent.retain(|&key| {
-                let shard = self.shard(key).lock();
-                let record = shard.awake.get(&key);
-                record.and_then(|record| asks.by_tag.get(&record.name.tag())).is_some_and(TagAsks::is_full)
-            });
-            self.urgent.lock().append(&mut urgent);
-            self.sweep_dormant(now);
-            for tag in 0..=u8::MAX {
-                if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
-                    asks.by_tag.insert(tag, self.tag_asks(tag));
-                }
-            }
-        }
-        asks.by_tag.into_iter().filter_map(|(tag, asks)| self.batch(tag, asks, call, now)).collect()
-    }
-
-    fn tag_asks(&self, tag: u8) -> TagAsks {
-        let tag = self.tag(tag).lock();
-        TagAsks {
-            standing: tag.standing,
-            busy: tag.is_busy(),
-            keys: Vec::new(),
-            asks: Vec::new(),
-            left: false,
-        }
-    }
-
-    fn ask_all(&self, shard: &mut Shard, gate: &mut Gate, now: Nanos, asks: &mut Asks) {
-        let Shard { awake, dormant } = shard;
-        awake.retain(|&key, record| {
-            self.ask(record, key, gate, now, asks);
-            if !record.is_idle(&self.settings, now) {
-                return true;
-            }
-            if let Some(known) = record.knowledge(now) {
-                dormant.insert(key, Dormant { name: record.name, limit: record.limit, known });
-            }
-            false
-        });
-    }
-
-    /// Asks for one bucket; `false` if that has to wait for an answer to the tag's last batch.
-    fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
-        let tag = record.name.tag();
-        let closing = asks.call == Call::Close;
-        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
-        let full = of_tag.is_full();
-        let standing = if full { Standing::Down } else { of_tag.standing };
-        let mut hand = gate.hand(key, now);
-        if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
-            of_tag.keys.push(key);
-            of_tag.asks.push(ask);
-        }
-        of_tag.left |= record.to_tell;
-        !full
-    }
-
-    /// The batch of a tag that is to be sent now, if any.
-    fn batch(&self, number: u8, asks: TagAsks, call: Call, now: Nanos) -> Option<Batch> {
-        let mut tag = self.tag(number).lock();
-        if tag.standing == Standing::Down {
-            return None;
-        }
-        if tag.is_busy() {
-            return tag.send_again();
-        }
-        if call == Call::Tick && tag.is_telling() && asks.asks.is_empty() && !asks.left {
-            tag.told();
-        }
-        let verifies = tag.verifying || tag.standing == Standing::Settling && now >= tag.settles;
-        if asks.asks.is_empty() && !verifies {
-            return None;
-        }
-        let batch = Batch {
-            tag: number,
-            instance: self.settings.instance,
-            sequence: 0,
-            instances: self.instances(),
-            seen: None,
-            asks: asks.asks,
-        };
-        Some(tag.send(batch, asks.keys, now))
-    }
-
-    fn sweep_dormant(&self, now: Nanos) {
-        let next = self.swept.fetch_add(1, Ordering::Relaxed);
-        let shard = usize::try_from(next).unwrap_or_default() % SHARDS;
-        let mut shard = self.shards[shard].lock();
-        shard.dormant.retain(|_, dormant| dormant.known.spent(&dormant.limit, now) > 0.0);
     }
 
     /// A batch has been answered.
@@ -430,18 +283,12 @@ impl Fleet {
     fn tell_all(&self, tag: u8) {
         for shard in &self.shards {
             let mut shard = shard.lock();
-            let Shard { awake, dormant } = &mut *shard;
-            let asleep: Vec<Key> = dormant
-                .iter()
-                .filter(|(_, dormant)| dormant.name.tag() == tag)
-                .map(|(&key, _)| key)
-                .collect();
+            let of_tag = shard.dormant.iter().filter(|(_, dormant)| dormant.name.tag() == tag);
+            let asleep: Vec<Key> = of_tag.map(|(&key, _)| key).collect();
             for key in asleep {
-                if let Some(dormant) = dormant.remove(&key) {
-                    awake.insert(key, self.awakened(dormant));
-                }
+                self.wake(&mut shard, key);
             }
-            for record in awake.values_mut().filter(|record| record.name.tag() == tag) {
+            for record in shard.awake.values_mut().filter(|record| record.name.tag() == tag) {
                 record.to_tell = true;
             }
         }

@@ -60,3 +60,10 @@ pub(crate) fn refilled(limit: &SharedLimit, time: Nanos) -> f64 {
         _ => 0.0,
     }
 }
+
+/// Whole tokens that are left, where so many are spent.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no more than the capacity")]
+#[expect(clippy::cast_precision_loss, reason = "which is less than 2^31")]
+pub(crate) fn left(limit: &SharedLimit, spent: f64) -> u64 {
+    (limit.capacity as f64 - spent).max(0.0) as u64
+}

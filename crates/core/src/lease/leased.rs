@@ -24,7 +24,8 @@ pub(crate) const AWAITS_LEASE: Option<Nanos> = Some(Nanos::ZERO);
 pub(crate) const ROUNDING: Nanos = Nanos::new(1 << UNIT);
 
 const EMPTY: u64 = 1 << 31;
-const UNIT: u32 = 21;
+/// Of an instant beside tokens: 2^21 ns, as a number of bits.
+pub(crate) const UNIT: u32 = 21;
 const DEADLINE: u32 = 32;
 
 /// A limit on a shared bucket, of which tokens are leased.
@@ -78,13 +79,17 @@ impl Leased {
 
     /// Until the bucket is full, for all that is known here; for a window, until its end.
     pub(crate) fn until_full(&self, state: u64, now: Moment) -> Nanos {
-        let SharedLimit { algorithm, quota, capacity, window } = self.0;
+        let SharedLimit { algorithm, capacity, window, .. } = self.0;
         if algorithm != Algorithm::TokenBucket {
             return window.end(now.wall()).since(now.wall());
         }
-        let missing = u128::from(capacity - Self::held(state, now).min(capacity));
-        let nanos = (missing * u128::from(window.shortest().get())).div_ceil(u128::from(quota));
-        Nanos::new(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.refill_time(capacity - Self::held(state, now).min(capacity))
+    }
+
+    /// How long a token bucket takes to be refilled with so many tokens.
+    pub(crate) fn refill_time(&self, tokens: u64) -> Nanos {
+        let nanos = u128::from(tokens) * u128::from(self.0.window.shortest().get());
+        Nanos::new(u64::try_from(nanos.div_ceil(u128::from(self.0.quota))).unwrap_or(u64::MAX))
     }
 
     /// Tokens that can be spent.

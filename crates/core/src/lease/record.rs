@@ -5,55 +5,13 @@
 
 use super::demand::Demand;
 use super::exchange::{Ask, BucketName, Floor, Grant, SharedLimit};
-use super::knowledge::Knowledge;
+use super::knowledge::{Knowledge, left};
 use super::lots::{Lot, Lots, Source, join};
 use super::settings::{OnFailure, Settings};
 use super::share::Share;
+use super::want::{Hand, Lack, Now, Want};
 use super::{Leased, ROUNDING, Standing};
 use crate::Nanos;
-use crate::time::Epoch;
-
-/// The word in which an instance's tokens are, wherever that is at the moment.
-pub(crate) trait Hand {
-    /// Its state, and where that counts time from; `None` if it is not there any more.
-    fn read(&mut self) -> Option<(u64, Epoch)>;
-    /// Replaces the state that was read last; `false` if it has changed since.
-    fn replace(&mut self, state: u64) -> bool;
-    /// Refuses everything for a time; zero lifts that.
-    fn block(&mut self, time: Nanos);
-    /// So many tokens were left in the shared bucket at an instant.
-    fn note(&mut self, left: u64, at: Nanos);
-}
-
-/// What a request finds too few tokens for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lack<'a> {
-    pub(crate) limit: &'a SharedLimit,
-    pub(crate) cost: u64,
-    /// Has it waited as long as it may?
-    pub(crate) last: bool,
-}
-
-/// What is done for a request that finds too few tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// There are tokens now: it tries again.
-    Placed,
-    /// An answer with this number is awaited.
-    Awaited(u64),
-    /// There are none for so long.
-    Refused(Nanos),
-    /// The backend is gone, and nothing is admitted without it.
-    Backend,
-}
-
-/// The instant of a want or an answer, and what is known of the fleet then.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
-    pub(crate) monotonic: Nanos,
-    pub(crate) wall: Nanos,
-    pub(crate) instances: u32,
-}
 
 /// Have tokens been spent ahead of an answer?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -443,11 +401,4 @@ impl Record {
     pub(crate) fn knowledge(&self, now: Nanos) -> Option<Knowledge> {
         self.known.filter(|known| known.spent(&self.limit, now) > 0.0)
     }
-}
-
-/// Whole tokens that are left, where so many are spent.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no more than the capacity")]
-#[expect(clippy::cast_precision_loss, reason = "which is less than 2^31")]
-pub(crate) fn left(limit: &SharedLimit, spent: f64) -> u64 {
-    (limit.capacity as f64 - spent).max(0.0) as u64
 }

@@ -50,19 +50,7 @@ impl Ring {
         let Lot { tokens, leased_at, .. } = back.unwrap_or(Lot { tokens: 0, leased_at: 0, ends: 0 });
         let name = Names::all().of(Whose { tenant: 0, rule: false });
         let limit = self.limits.shared();
-        let ask = Ask {
-            name,
-            limit,
-            floor: None,
-            reset: false,
-            block: None,
-            unspent: tokens,
-            leased_at,
-            credit: 0,
-            debit: 0,
-            wanted,
-            waiting: wanted,
-        };
+        let ask = Ask { unspent: tokens, leased_at, ..Ask::lease(name, limit, wanted) };
         self.sequences[member] += 1;
         let (instance, sequence) = (member as u64, self.sequences[member]);
         let batch = Batch { tag: name.tag(), instance, sequence, instances: 1, seen: None, asks: vec![ask] };

@@ -24,19 +24,7 @@ fn limit(algorithm: Algorithm, quota: u64, burst: u64) -> SharedLimit {
 }
 
 fn ask(limit: SharedLimit, wanted: u64) -> Ask {
-    Ask {
-        name: BucketName([17; 16]),
-        limit,
-        floor: None,
-        reset: false,
-        block: None,
-        unspent: 0,
-        leased_at: 0,
-        credit: 0,
-        debit: 0,
-        wanted,
-        waiting: wanted,
-    }
+    Ask::lease(BucketName([17; 16]), limit, wanted)
 }
 
 /// One instance and its Redis.

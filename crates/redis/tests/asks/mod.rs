@@ -25,19 +25,7 @@ pub(crate) fn bucket(tag: u8) -> BucketName {
 
 /// Tokens of a bucket, which are waited for.
 pub(crate) fn ask(name: BucketName, wanted: u64) -> Ask {
-    Ask {
-        name,
-        limit: LIMIT,
-        floor: None,
-        reset: false,
-        block: None,
-        unspent: 0,
-        leased_at: 0,
-        credit: 0,
-        debit: 0,
-        wanted,
-        waiting: wanted,
-    }
+    Ask::lease(name, LIMIT, wanted)
 }
 
 /// A batch with one ask.
