@@ -41,6 +41,8 @@ pub enum News {
 struct Shared {
     engine: Arc<Engine>,
     backends: Vec<Arc<Supervised>>,
+    /// What each is called.
+    names: Vec<String>,
     placement: Placement,
     /// By tag: the backend that serves it.
     served: Mutex<Vec<Option<usize>>>,
@@ -104,6 +106,7 @@ impl Driver {
         let count = backends.len();
         let shared = Arc::new(Shared {
             placement: Placement::new(&names),
+            names,
             backends: backends.into_iter().map(|backend| Arc::new(Supervised::new(backend))).collect(),
             served: Mutex::new(vec![None; tollgate_core::lease::exchange::TAGS]),
             turns: Mutex::new(vec![None; count]),
@@ -147,11 +150,11 @@ impl Driver {
     #[must_use]
     pub fn health(&self) -> Vec<(String, Health)> {
         let settling = self.shared.settling();
-        let backends = self.shared.backends.iter().enumerate();
+        let backends = self.shared.names.iter().zip(&self.shared.backends).enumerate();
         backends
-            .map(|(index, each)| {
+            .map(|(index, (name, each))| {
                 let settling = settling.contains(&index);
-                (each.backend.to_string(), Health { settling, ..each.health() })
+                (name.clone(), Health { settling, ..each.health() })
             })
             .collect()
     }
@@ -212,7 +215,7 @@ impl Shared {
         };
         let before = self.turns.lock().get_mut(index).and_then(|before| before.replace(up));
         self.place(fleet);
-        let name = self.backends.get(index).map(|each| each.backend.to_string()).unwrap_or_default();
+        let name = self.names.get(index).cloned().unwrap_or_default();
         match turn {
             Turn::Down(error) if before != Some(false) => (self.news)(News::Degraded(name, error)),
             Turn::Up if before == Some(false) => (self.news)(News::Recovered(name)),

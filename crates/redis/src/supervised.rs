@@ -1,6 +1,7 @@
 //! One backend, as this instance is connected to it: tried again with growing pauses while it is gone, and told that the instance
 //! lives while it is there.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,19 +117,15 @@ impl Supervised {
     pub(crate) async fn keep(self: Arc<Self>, instance: u64, turned: impl Fn(Turn) + Send + Sync) {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            match self.live(instance, &turned, &mut pause).await {
-                Ok(()) => {}
-                Err(failure) => {
-                    let error = failure.to_string();
-                    self.connection.store(None);
-                    {
-                        let mut health = self.health.lock();
-                        health.up = false;
-                        health.last_error = Some(error.clone());
-                    }
-                    turned(Turn::Down(error));
-                }
+            let Err(failure) = self.live(instance, &turned, &mut pause).await;
+            let error = failure.to_string();
+            self.connection.store(None);
+            {
+                let mut health = self.health.lock();
+                health.up = false;
+                health.last_error = Some(error.clone());
             }
+            turned(Turn::Down(error));
             // Between half of it and all of it, so that not all instances come back at once.
             let jittered = pause.mul_f64(rand::rng().random_range(0.5..=1.0));
             tokio::time::sleep(jittered).await;
@@ -142,7 +139,7 @@ impl Supervised {
         instance: u64,
         turned: &(impl Fn(Turn) + Send + Sync),
         pause: &mut Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<Infallible, Failure> {
         let connection = self.connected().await?;
         let registry = Registry::new((*connection).clone());
         let began = Instant::now();
