@@ -8,7 +8,7 @@ import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
 import { enforceRateLimitPolicy } from 'tollgate'
 import { WINDOW_MS } from './limiters.ts'
 import { measure, type Contender, type Measured } from './measure.ts'
-import { application, assertThree, named, type App } from './requests.ts'
+import { application, assertThree, named, peerOptions, type App } from './requests.ts'
 
 /** More than a tenant sends here. */
 const QUOTA = 1_000_000
@@ -66,12 +66,7 @@ async function applications(
   })
   const client = new Redis(url)
   const peer = rateLimit({
-    windowMs: WINDOW_MS,
-    limit: quota,
-    standardHeaders: 'draft-8',
-    legacyHeaders: false,
-    keyGenerator: named,
-    validate: false,
+    ...peerOptions(quota),
     store: new RedisStore({
       prefix: `erl-${quota}:`,
       sendCommand: (command: string, ...args: string[]) =>

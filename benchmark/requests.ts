@@ -7,7 +7,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { hitlimit } from '@joint-ops/hitlimit'
 import express, { type RequestHandler } from 'express'
-import { rateLimit } from 'express-rate-limit'
+import { rateLimit, type Options } from 'express-rate-limit'
 import { enforceRateLimitPolicy } from 'tollgate'
 import { WINDOW_MS } from './limiters.ts'
 import type { Contender } from './measure.ts'
@@ -29,14 +29,7 @@ export async function applications(
     namespace: `benchmark-requests-${quota}`,
     policyDefinition: { defaultQuota: quota, burstAllowance: 0, window: WINDOW_MS },
   })
-  const peer = rateLimit({
-    windowMs: WINDOW_MS,
-    limit: quota,
-    standardHeaders: 'draft-8',
-    legacyHeaders: false,
-    keyGenerator: named,
-    validate: false,
-  })
+  const peer = rateLimit(peerOptions(quota))
   const hits = hitlimit({ limit: quota, window: WINDOW_MS, key: named })
   const apps = [
     application('bare', tenants, undefined),
@@ -47,6 +40,18 @@ export async function applications(
     application('hitlimit', tenants, hits as RequestHandler),
   ]
   return { apps, close: () => limiter.close() }
+}
+
+/** express-rate-limit as the others are: by tenant, and with the same headers. */
+export function peerOptions(quota: number): Partial<Options> {
+  return {
+    windowMs: WINDOW_MS,
+    limit: quota,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    keyGenerator: named,
+    validate: false,
+  }
 }
 
 export function named(req: IncomingMessage): string {

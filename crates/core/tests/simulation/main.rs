@@ -79,8 +79,7 @@ fn a_fleet_admits_no_more_than_its_bound_whatever_the_network_does() {
             stalls: random.chance(30),
             ..Setup::lossy(random, limits)
         };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(0.0);
         world.account.check_nothing_is_owed();
     });
@@ -93,8 +92,7 @@ fn no_window_admits_more_than_its_quota() {
         let limits = Limits::windowed(random, Algorithm::FixedWindow);
         let (crashes, stalls) = (random.chance(50), random.chance(30));
         let setup = Setup { crashes, stalls, ..Setup::lossy(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(0.0);
         world.account.check_nothing_is_owed();
     });
@@ -107,8 +105,7 @@ fn a_window_that_slides_admits_what_it_would_in_one_process() {
         let limits = Limits::windowed(random, Algorithm::SlidingWindow);
         let (crashes, stalls) = (random.chance(50), random.chance(30));
         let setup = Setup { crashes, stalls, ..Setup::lossy(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(0.0);
         world.account.check_nothing_is_owed();
     });
@@ -136,8 +133,7 @@ fn a_backend_that_is_emptied_is_told_what_was_spent() {
         };
         // Only a network that lets everybody tell what they know while the backend settles makes this bound.
         let setup = Setup { wipes: true, doubled: random.below(50), ..Setup::calm(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(0.0);
     });
 }
@@ -151,8 +147,7 @@ fn what_is_admitted_without_a_backend_is_debited_afterwards() {
         let loses = random.chance(50);
         let setup = if loses { Setup::lossy(random, limits) } else { Setup::calm(random, limits) };
         let setup = Setup { outages: true, on_failure: OnFailure::Local, ..setup };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         // Behind a network that loses and delays, what is admitted alone goes by what was spent a while ago.
         if !loses {
             world.check_bound(limits.capacity() + world.setup.instances as f64);
@@ -171,8 +166,7 @@ fn credit_is_admitted_once_for_each_instance() {
         // Beyond a debt of one capacity, debits are forgiven.
         let burst = setup.instances * credit;
         let setup = Setup { limits: Limits { burst, ..limits }, ..setup };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         let more = world.setup.instances * world.setup.credit;
         world.check_bound(more as f64);
         world.account.check_is_even();
@@ -185,8 +179,7 @@ fn what_the_service_takes_and_gives_counts_once() {
         let random = &mut Random::new(run.seed);
         let limits = Limits::slow(random);
         let setup = Setup { adjustments: true, ..Setup::lossy(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.account.check_is_even();
     });
 }
@@ -197,8 +190,7 @@ fn a_request_is_charged_to_its_rule_and_its_quota_or_to_neither() {
         let random = &mut Random::new(run.seed);
         let (limits, rule) = (Limits::slow(random), Limits::slow(random));
         let setup = Setup { rule: Some(rule), ..Setup::lossy(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(0.0);
         world.account.check_is_even();
     });
@@ -210,8 +202,7 @@ fn a_replica_gives_again_no_more_than_it_had_not_heard_of() {
         let random = &mut Random::new(run.seed);
         let limits = Limits::slow(random);
         let setup = Setup { failovers: true, doubled: random.below(50), ..Setup::calm(random, limits) };
-        let mut world = World::new(run, setup);
-        world.run();
+        let world = World::ran(run, setup);
         world.check_bound(world.unheard as f64);
     });
 }
@@ -253,8 +244,7 @@ fn most_runs_ask_for_all_that_there_is() {
         let random = &mut Random::new(*seed);
         let limits = Limits::slow(random);
         let setup = Setup::lossy(random, limits);
-        let mut world = World::new(Run { seed: *seed, loud: false }, setup);
-        world.run();
+        let world = World::ran(Run { seed: *seed, loud: false }, setup);
         let admitted: u64 = world.admitted.iter().map(|admitted| admitted.cost).sum();
         let most = limits.capacity() + limits.rate() * world.now.get() as f64;
         admitted as f64 > 0.9 * most

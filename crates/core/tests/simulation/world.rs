@@ -128,6 +128,13 @@ impl World {
         world
     }
 
+    /// A world that has run.
+    pub(crate) fn ran(run: Run, setup: Setup) -> Self {
+        let mut world = Self::new(run, setup);
+        world.run();
+        world
+    }
+
     /// Traffic as it comes, until the time is over and all is given back; gives a number that stands for all that happened.
     pub(crate) fn run(&mut self) -> u64 {
         self.after(Nanos::ZERO, Event::Act);
