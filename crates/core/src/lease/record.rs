@@ -99,7 +99,7 @@ impl Record {
         let Lack { limit, cost, last } = *lack;
         self.used = now.monotonic;
         self.limit = *limit;
-        self.look(hand, settings, now.monotonic, Nanos::ZERO, true);
+        self.look(hand, settings, now.monotonic, Nanos::ZERO, standing != Standing::Pausing);
         if self.lots.held() >= cost && self.lots.deadline(now.monotonic, true).is_some() {
             return Want::Placed;
         }
@@ -123,6 +123,9 @@ impl Record {
             if !last {
                 return Want::Awaited(self.number);
             }
+        }
+        if let (Standing::Pausing, OnFailure::Local) = (standing, settings.on_failure) {
+            return if last { Want::Refused(settings.pause()) } else { Want::Awaited(self.number) };
         }
         self.without_backend(hand, cost, settings, now)
     }
@@ -261,7 +264,7 @@ impl Record {
     ) -> Option<Ask> {
         let up = standing == Standing::Up;
         let by = if closing { Nanos::new(u64::MAX) } else { now + settings.margin() };
-        self.look(hand, settings, now, by, !up);
+        self.look(hand, settings, now, by, !up && standing != Standing::Pausing);
         if standing == Standing::Down || self.asking {
             return None;
         }

@@ -7,7 +7,7 @@ use tollgate_core::lease::exchange::{Batch, Life, Reply};
 use tollgate_core::lease::fleet::Call;
 
 use crate::agenda::Event;
-use crate::backend::Superseded;
+use tollgate_redis_model::Superseded;
 use crate::told::Told;
 use crate::world::World;
 
