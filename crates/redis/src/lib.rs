@@ -6,6 +6,7 @@
 //! 1. [`namespace`](Namespace): what keys are called.
 //! 2. [`wire`]: a batch and its reply, as bytes.
 //! 3. `scripts/exchange.lua`: what the backend does with it. The same in plain Rust is a crate of its own, for tests.
+//!    `look`: what needs no script.
 //! 4. `script`: how scripts are called, and loaded; `link`: what carries calls, to one server or to a `cluster`, with its
 //!    `topology` and `member`s; `opener`: how a connection is opened.
 //! 5. [`failure`](Failure): why there is no reply.
@@ -20,6 +21,7 @@ mod description;
 mod driver;
 mod failure;
 mod link;
+mod look;
 mod member;
 mod namespace;
 mod opener;
