@@ -105,13 +105,13 @@ test('a second backend takes over with what is spent, and gives back', async (t)
     )
     // What an instance admits by its share while tenants move is debited afterwards. So the other one may lease what is being
     // spent: the bound is the limit and a share, half of it, and what is spent beyond the limit is a debt.
-    assert.ok(served.admitted >= 0.97 * 2_000 && served.admitted <= 1.5 * 2_000, `${served.admitted}`)
+    assert.ok(served.admitted >= 0.97 * 2_000 && served.admitted <= 1.1 * 2_000, `${served.admitted}`)
     await first.restart()
     await allUp(t, instances)
     const back = await hammer(instances, { ...load, tenants: [...known, ...fresh] })
     const total = served.admitted + back.admitted
     t.diagnostic(`after it has come back: ${back.admitted} more, ${total} of 2,000`)
-    assert.ok(total <= 1.5 * 2_000, `${total}`)
+    assert.ok(total <= 1.1 * 2_000, `${total}`)
     assert.ok((await keys(first)) > 0, 'the first holds tenants again')
   })
 })

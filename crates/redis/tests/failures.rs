@@ -159,7 +159,7 @@ async fn a_user_who_may_do_no_more_than_needed_may_do_all_of_it() {
 
 #[tokio::test]
 async fn a_server_that_is_busy_with_a_script_says_so() {
-    let server = Server::with(&["--busy-reply-threshold", "1"]);
+    let server = Server::with(&["--lua-time-limit", "1"]);
     let connection = connect(&server.address()).await;
     let address = server.address();
     let busy = std::thread::spawn(move || {
