@@ -12,6 +12,7 @@
 //! 6. `address` and [`backend`](Backend): where a backend is, and how it is connected to; [`description`](Description): what it is.
 //! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live.
 //! 8. [`control`]: what a fleet agrees on besides: which policy, who drives a rollout, and what was done.
+//! 9. [`inspect`]: what is wrong with a backend.
 
 mod address;
 mod backend;
@@ -21,6 +22,7 @@ pub mod control;
 mod description;
 mod driver;
 mod failure;
+pub mod inspect;
 mod link;
 mod member;
 pub mod model;

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use tollgate_redis::Failure;
 use tollgate_redis::control::{
-    Broken, Control, Fence, Hint, MOST_IMAGE, Refused, Snapshot, Write, Written, verify,
+    Broken, Control, Entry, Fence, Hint, MOST_IMAGE, Refused, Snapshot, Write, Written, verify,
 };
 
 mod asks;
@@ -350,15 +350,20 @@ async fn with_trail(server: &Server) -> Control {
     control
 }
 
+fn digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap()
+}
+
 /// As somebody does who may write to the backend.
-fn put_entry(server: &Server, control: &tollgate_redis::control::Entry, number: u64) {
+fn put_entry(server: &Server, entry: &Entry, number: u64) {
     let script = "local unhex = function(text) return (text:gsub('..', function(byte) return \
                   string.char(tonumber(byte, 16)) end)) end \
                   redis.call('XADD', KEYS[1], ARGV[1], 'at', ARGV[2], 'before', unhex(ARGV[3]), 'bytes', ARGV[4], 'chain', unhex(ARGV[5]))";
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex =
+        |bytes: &[u8]| bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect::<String>();
     let id = format!("{number}-0");
-    let bytes = String::from_utf8(control.bytes.clone()).unwrap();
-    let (at, before, chain) = (control.at.to_string(), hex(&control.before), hex(&control.chain));
+    let bytes = String::from_utf8(entry.bytes.clone()).unwrap();
+    let (at, before, chain) = (entry.at.to_string(), hex(&entry.before), hex(&entry.chain));
     let answer = server.cli(&["EVAL", script, "1", &key("audit"), &id, &at, &before, &bytes, &chain]);
     assert_eq!(answer, "");
 }
@@ -450,7 +455,7 @@ async fn images_come_back_whole_up_to_64_mebibytes() {
     let control = control(&server).await;
     assert_eq!(control.image(&[1; 32]).await, Ok(None));
     for (name, size) in (1..).zip([0, 1, 262_143, 262_144, 262_145, 1_000_000, MOST_IMAGE]) {
-        let bytes: Vec<u8> = (0..size).map(|place| (place % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..251).cycle().take(size).collect();
         assert_eq!(control.put_image(&[name; 32], &bytes).await, Ok(()));
         assert!(control.image(&[name; 32]).await.unwrap().unwrap() == bytes, "{size}");
     }
@@ -494,7 +499,7 @@ async fn what_was_put_of_an_image_by_a_writer_that_died_is_not_there_and_not_kep
     let rules = ["ACL", "SETUSER", "app", "on", ">secret", "~tollgate:*", "+@all", "-hstrlen"];
     assert_eq!(server.cli(&rules), "OK");
     let writer = Control::new(connect(&format!("redis://app:secret@{}", server.address())).await);
-    assert!(writer.put_image(&[1; 32], &[7; 600_000]).await.is_err());
+    assert!(writer.put_image(&[1; 32], &vec![7; 600_000]).await.is_err());
     assert_eq!(writer.image(&[1; 32]).await, Ok(None));
     assert_eq!(server.cli(&["HLEN", &image_of_ones()]), "3");
     let lives: u64 = server.cli(&["PTTL", &image_of_ones()]).parse().unwrap();
