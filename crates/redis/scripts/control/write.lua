@@ -19,6 +19,6 @@ if head then return head end
 local written = text(tonumber(version) + 1)
 redis.call('HSET', KEYS[1], 'version', written, 'revision', ARGV[4], 'record', ARGV[5],
   'fence', ARGV[1], 'from', ARGV[2], 'digest', ARGV[3])
-if (control[2] or '0') ~= ARGV[4] then redis.call('DEL', KEYS[3]) end
+if (control[2] or '0') ~= ARGV[4] then redis.call('UNLINK', KEYS[3]) end
 hint(ARGV[6], 'record ' .. written)
 return { 'written', written, '', '0' }

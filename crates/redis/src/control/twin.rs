@@ -287,7 +287,7 @@ impl Twin {
         let from = from.max(1);
         let entries = (1..)
             .zip(&state.amendments)
-            .filter(|&(number, _)| number >= from)
+            .skip(usize::try_from(from - 1).unwrap_or(usize::MAX))
             .take(count.max(1) as usize)
             .map(|(number, bytes)| (number, bytes.clone()))
             .collect();
