@@ -82,7 +82,7 @@ async fn a_slot_that_moves_takes_all_of_it_along() {
         match control.write(&write(fence, 1, "two")).await {
             Ok(written) => assert_eq!(written, Written { version: 2, fence }),
             Err(refused) => {
-                assert!(matches!(refused, Refused::Failed(Failure::ClusterDown(_))), "{refused:?}")
+                assert!(matches!(refused, Refused::Failed(Failure::ClusterDown(_))), "{refused:?}");
             }
         }
     }
