@@ -15,6 +15,8 @@ export interface Load {
   inFlight: number
   /** Asks at most so often. Default: as often as it can. */
   perSecond?: number
+  /** Tells what it has seen so often, in milliseconds. Default: 100. */
+  tellEvery?: number
 }
 
 /** What load is put on. */
@@ -23,11 +25,10 @@ export interface Loaded {
   tryConsume(tenant: string): Pick<Decision, 'allowed' | 'reason'>
 }
 
-const SLICE = 100
 /** How often the event loop's delay is sampled, in milliseconds; a sample is the delay and this. */
 const RESOLUTION = 5
 
-/** Puts load on a limiter, and tells what it has seen about ten times a second and in the end. */
+/** Puts load on a limiter, and tells what it has seen now and then and in the end. */
 export async function hammer(on: Loaded, load: Load, told: (slice: Slice) => void): Promise<void> {
   const chosen = chooser(load.tenants, load.zipf ?? 0)
   const paced = pace(load.perSecond)
@@ -39,7 +40,7 @@ export async function hammer(on: Loaded, load: Load, told: (slice: Slice) => voi
     delay.reset()
     slice = emptySlice(epoch())
   }
-  const timer = setInterval(tell, SLICE)
+  const timer = setInterval(tell, load.tellEvery ?? 100)
   const end = performance.now() + load.milliseconds
   const asking = Array.from({ length: load.inFlight }, async () => {
     for (;;) {

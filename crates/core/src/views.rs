@@ -6,6 +6,7 @@
 
 use std::io;
 
+#[cfg(not(loom))]
 use crate::lease::exchange::MOST_TOKENS;
 use crate::lease::{Leased, UNIT};
 use crate::moment::Moment;

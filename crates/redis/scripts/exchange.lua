@@ -1,4 +1,4 @@
--- Executes one batch: asks of shared buckets under one tag. What it does is what src/model.rs does, step by step.
+-- Executes one batch: asks of shared buckets under one tag. What it does is what crates/redis-model does, step by step.
 --
 -- KEYS[1]   the life of the tag's state
 -- KEYS[2]   the last reply to this instance
@@ -227,9 +227,9 @@ if values[1] and #values[1] == LIFE_SIZE then
 end
 local lost = seen_id ~= NONE and (id ~= seen_id or count < seen_count)
 -- A life that fell back, because a replica was promoted, is over: all have to tell what they know.
-if not id or lost and id == seen_id then
-  id, count, settles = new_id, 0, lost and now + settling_time or 0
-end
+if not id or lost and id == seen_id then id, count, settles = new_id, 0, 0 end
+-- Whoever misses another state is among the first to tell of it, unless the others have just done so.
+if lost and (settles == 0 or now >= settles + 3 * settling_time) then settles = now + settling_time end
 count = count + 1
 local settling = max(settles - now, 0)
 

@@ -4,11 +4,13 @@ use std::fmt;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{join, ready};
+use futures_util::stream::{FuturesUnordered, select};
 use rand::random;
 use redis::{Cmd, RedisResult, Value, from_redis_value};
 use tollgate_core::lease::exchange::{Batch, Reply};
 
 use crate::link::Link;
+use crate::look::look;
 use crate::script::{self, Call, Script};
 use crate::{Description, Failure, Namespace, wire};
 
@@ -64,12 +66,32 @@ impl Connection {
         batches: &[Batch],
         mut take: impl FnMut(usize, Result<Reply, Failure>),
     ) {
-        let calls: Vec<Call> = batches.iter().map(|batch| self.call(batch)).collect();
-        let replies = script::EXCHANGE.call(&self.link, &calls).for_each(|(index, reply)| {
-            let asks = batches.get(index).map_or(0, |batch| batch.asks.len());
-            take(index, read(reply, asks));
-            ready(())
-        });
+        let numbered = batches.iter().enumerate();
+        let (silent, asking): (Vec<_>, Vec<_>) = numbered.partition(|(_, batch)| batch.asks.is_empty());
+        let replies = async {
+            let calls = self.calls(&asking);
+            let scripts = script::EXCHANGE.call(&self.link, &calls);
+            let answers = scripts.filter_map(|reply| ready(answer(&asking, reply))).map(Ok);
+            let looks = silent.into_iter().map(async |(index, batch)| {
+                let reply = look(&self.link, &self.namespace, batch, new_life_id()).await;
+                reply.map(|reply| (index, reply.map_err(Failure::from))).ok_or((index, batch))
+            });
+            let mut all = select(answers, looks.collect::<FuturesUnordered<_>>());
+            let mut left = Vec::new();
+            while let Some(answer) = all.next().await {
+                match answer {
+                    Ok((index, reply)) => take(index, reply),
+                    Err(unanswered) => left.push(unanswered),
+                }
+            }
+            let calls = self.calls(&left);
+            let mut scripts = script::EXCHANGE.call(&self.link, &calls);
+            while let Some(reply) = scripts.next().await {
+                if let Some((index, reply)) = answer(&left, reply) {
+                    take(index, reply);
+                }
+            }
+        };
         join(replies, self.link.learn()).await;
     }
 
@@ -86,10 +108,12 @@ impl Connection {
         Ok(reply?)
     }
 
+    fn calls(&self, batches: &[(usize, &Batch)]) -> Vec<Call> {
+        batches.iter().map(|(_, batch)| self.call(batch)).collect()
+    }
+
     fn call(&self, batch: &Batch) -> Call {
-        // Below 2^53, which doubles count to.
-        let new_life_id = random::<u64>() >> 11;
-        let wire::Call { keys, batch, asks } = wire::Call::new(&self.namespace, batch, new_life_id);
+        let wire::Call { keys, batch, asks } = wire::Call::new(&self.namespace, batch, new_life_id());
         Call { keys, arguments: vec![batch, asks] }
     }
 }
@@ -101,6 +125,20 @@ impl fmt::Debug for Connection {
             .field("description", &self.description)
             .finish_non_exhaustive()
     }
+}
+
+/// What a script came to, with the index of the batch at that place.
+fn answer(
+    batches: &[(usize, &Batch)],
+    (place, reply): (usize, RedisResult<Value>),
+) -> Option<(usize, Result<Reply, Failure>)> {
+    let (index, batch) = batches.get(place)?;
+    Some((*index, read(reply, batch.asks.len())))
+}
+
+/// Below 2^53, which doubles count to.
+fn new_life_id() -> u64 {
+    random::<u64>() >> 11
 }
 
 fn read(reply: RedisResult<Value>, asks: usize) -> Result<Reply, Failure> {

@@ -5,7 +5,8 @@
 //! Reading order, along the path of a batch:
 //! 1. [`namespace`](Namespace): what keys are called.
 //! 2. [`wire`]: a batch and its reply, as bytes.
-//! 3. `scripts/exchange.lua`: what the backend does with it. [`model`]: the same in plain Rust.
+//! 3. `scripts/exchange.lua`: what the backend does with it. The same in plain Rust is a crate of its own, for tests.
+//!    `look`: what needs no script.
 //! 4. `script`: how scripts are called, and loaded; `link`: what carries calls, to one server or to a `cluster`, with its
 //!    `topology` and `member`s; `opener`: how a connection is opened.
 //! 5. [`failure`](Failure): why there is no reply.
@@ -24,8 +25,8 @@ mod driver;
 mod failure;
 pub mod inspect;
 mod link;
+mod look;
 mod member;
-pub mod model;
 mod namespace;
 mod opener;
 mod placement;
@@ -41,7 +42,6 @@ pub use connection::Connection;
 pub use description::{Description, Kind, Node, Role};
 pub use driver::{Driver, News};
 pub use failure::Failure;
-pub use model::Model;
 pub use namespace::Namespace;
 pub use registry::{Beat, Registry};
 pub use supervised::Health;

@@ -49,6 +49,8 @@ pub(crate) struct Supervised {
     /// The last connection to a Cluster: it knows servers that the address does not name.
     cluster: Mutex<Option<Arc<Connection>>>,
     failed: Notify,
+    /// What `failed` is about.
+    failure: Mutex<Option<Failure>>,
 }
 
 /// What has become of a link.
@@ -71,6 +73,7 @@ impl Supervised {
             last_answer: Mutex::default(),
             cluster: Mutex::default(),
             failed: Notify::new(),
+            failure: Mutex::default(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Supervised {
     pub(crate) fn fail(&self, failure: &Failure) {
         self.health.lock().last_error = Some(failure.to_string());
         if !self.heals() {
+            *self.failure.lock() = Some(failure.clone());
             self.failed.notify_one();
         }
     }
@@ -148,7 +152,7 @@ impl Supervised {
         *self.cluster.lock() = heals.then(|| Arc::clone(&connection));
         self.answered(began.elapsed());
         // What failed before has been answered by this connection.
-        let _ = tokio::time::timeout(Duration::ZERO, self.failed.notified()).await;
+        *self.failure.lock() = None;
         {
             let mut health = self.health.lock();
             health.up = true;
@@ -162,8 +166,9 @@ impl Supervised {
             tokio::select! {
                 () = tokio::time::sleep(BEAT) => {}
                 () = self.failed.notified() => {
-                    let error = self.health.lock().last_error.clone().unwrap_or_default();
-                    return Err(Failure::Protocol(error));
+                    if let Some(failure) = self.failure.lock().take() {
+                        return Err(failure);
+                    }
                 }
             }
             let began = Instant::now();

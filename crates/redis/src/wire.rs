@@ -9,6 +9,8 @@
     reason = "what is more than 2^53 is too much in any case, and casts saturate"
 )]
 
+use std::time::Duration;
+
 use thiserror::Error;
 use tollgate_core::lease::exchange::{Ask, Batch, Grant, Life, Reply, SETTLING, SharedLimit};
 use tollgate_core::{Algorithm, Nanos, Window};
@@ -98,6 +100,38 @@ fn micros_up(time: Nanos) -> f64 {
 
 fn bytes(numbers: &[f64]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// For how long a life is kept that nobody asks for, in the script, too.
+pub(crate) const LIFE_KEPT: Duration = Duration::from_hours(31 * 24);
+
+/// The state of a tag besides its buckets, as the script keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) life: Life,
+    /// When it has settled, and when the last batch was executed, in microseconds.
+    pub(crate) settles: u64,
+    pub(crate) last: u64,
+}
+
+impl State {
+    /// One that begins without anything to settle.
+    pub(crate) fn begun(id: u64) -> Self {
+        Self { life: Life { id, count: 0 }, settles: 0, last: 0 }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let Self { life: Life { id, count }, settles, last } = *self;
+        bytes(&[id as f64, count as f64, settles as f64, last as f64])
+    }
+
+    /// `None` if these are no such bytes.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (&[id, count, settles, last], []) = bytes.as_chunks::<DOUBLE>() else { return None };
+        let [id, count, settles, last] =
+            [id, count, settles, last].map(|double| f64::from_le_bytes(double) as u64);
+        Some(Self { life: Life { id, count }, settles, last })
+    }
 }
 
 /// What came back is no reply to the batch.

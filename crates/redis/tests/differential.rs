@@ -9,7 +9,8 @@ use proptest::test_runner::TestRunner;
 use redis::Connection;
 use tollgate_core::lease::exchange::{Ask, Batch, BucketName, Floor, Grant, Life, Reply, SharedLimit};
 use tollgate_core::{Algorithm, Nanos, Window};
-use tollgate_redis::{Model, Namespace, wire};
+use tollgate_redis::{Namespace, wire};
+use tollgate_redis_model::Model;
 
 mod asks;
 mod server;

@@ -112,6 +112,42 @@ async fn a_life_that_nobody_has_seen_another_of_does_not_settle() {
 }
 
 #[tokio::test]
+async fn to_look_at_all_tags_takes_no_script_and_begins_their_lives() {
+    let server = Server::start();
+    let connection = connect(&server.address()).await;
+    let looks = || (0..=255).map(|tag| Batch { asks: Vec::new(), ..batch(tag, 1, 0) }).collect::<Vec<_>>();
+    let mut lives = Vec::new();
+    for (_, reply) in connection.exchange(looks()).await {
+        let reply = reply.unwrap();
+        assert_eq!((reply.settling, reply.grants.len()), (Nanos::ZERO, 0));
+        lives.push(reply.life);
+    }
+    assert!(!server.cli(&["INFO", "commandstats"]).contains("eval"));
+    // Another instance sees the same ones, and they go on.
+    for ((_, reply), seen) in connection.exchange(looks()).await.into_iter().zip(&lives) {
+        assert_eq!(reply.unwrap().life, *seen);
+    }
+    let reply = exchange(&connection, after(lives[7], batch(7, 2, 60))).await.unwrap();
+    assert_eq!((reply.settling, reply.grants[0].tokens), (Nanos::ZERO, 60));
+    assert_eq!((reply.life.id, reply.life.count), (lives[7].id, 1));
+}
+
+#[tokio::test]
+async fn whoever_looks_and_misses_a_state_has_it_settle() {
+    let server = Server::start();
+    let connection = connect(&server.address()).await;
+    let before = exchange(&connection, batch(7, 1, 60)).await.unwrap();
+    assert_eq!(server.cli(&["FLUSHALL"]), "OK");
+    // Somebody who has seen nothing comes first.
+    let newcomer = Batch { instance: 2, ..batch(7, 1, 1) };
+    assert_eq!(exchange(&connection, newcomer).await.unwrap().settling, Nanos::ZERO);
+    let look = after(before.life, Batch { asks: Vec::new(), ..batch(7, 2, 0) });
+    assert_eq!(exchange(&connection, look).await.unwrap().settling, SETTLING);
+    let look = Batch { instance: 3, asks: Vec::new(), ..batch(7, 1, 0) };
+    assert!(exchange(&connection, look).await.unwrap().settling > Nanos::ZERO);
+}
+
+#[tokio::test]
 async fn what_means_nothing_any_more_is_not_kept() {
     let server = Server::start();
     let connection = connect(&server.address()).await;

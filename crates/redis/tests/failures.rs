@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tollgate_core::lease::exchange::Batch;
 use tollgate_redis::{Backend, Connection, Failure, Registry, Settings};
 
 mod asks;
@@ -149,6 +150,8 @@ async fn a_user_who_may_do_no_more_than_needed_may_do_all_of_it() {
     assert_eq!(server.cli(&rules), "OK");
     let connection = connect(&format!("redis://app:secret@{}", server.address())).await;
     assert_eq!(leased(&connection, batch(7, 1, 30)).await, 30);
+    let look = Batch { asks: Vec::new(), ..batch(8, 1, 0) };
+    assert!(exchange(&connection, look).await.is_ok());
     let registry = Registry::new(connection);
     assert_eq!(registry.beat(1, PATIENCE).await, Ok(1));
     registry.leave(1).await.unwrap();

@@ -112,7 +112,7 @@ impl Fleet {
     ) -> Want {
         let now = Now { monotonic: now, wall, instances: self.instances() };
         let (want, urgent) = self.with_record(key, naming, lack.limit, now.monotonic, |record| {
-            let standing = self.standing(record.name);
+            let standing = self.standing(record.name, now.monotonic);
             let want = record.want(hand, lack, standing, &self.settings, &now);
             (want, standing == Standing::Up && record.is_urgent())
         });
@@ -189,8 +189,8 @@ impl Fleet {
         &self.tags[usize::from(tag)]
     }
 
-    fn standing(&self, name: BucketName) -> Standing {
-        self.tag(name.tag()).lock().standing
+    fn standing(&self, name: BucketName, now: Nanos) -> Standing {
+        self.tag(name.tag()).lock().standing(now, self.settings.pause())
     }
 
     fn hurry(&self, key: Key) {
@@ -208,16 +208,7 @@ impl Fleet {
 
     /// A batch has been answered.
     pub fn answered(&self, gate: &mut Gate, tag: u8, sequence: u64, reply: &Reply, now: Nanos) {
-        let (answered, settles) = {
-            let mut tag = self.tag(tag).lock();
-            let Some(answered) = tag.answer(sequence, reply) else { return };
-            let settling = reply.settling > Nanos::ZERO || tag.is_telling();
-            if tag.standing != Standing::Down {
-                tag.standing = if settling { Standing::Settling } else { Standing::Up };
-            }
-            tag.settles = now + reply.settling;
-            (answered, settling)
-        };
+        let Some(answered) = self.tag(tag).lock().answer(sequence, reply, now) else { return };
         if answered.forgot {
             self.tell_all(tag);
         }
@@ -229,7 +220,7 @@ impl Fleet {
                 numbers.push(record.number);
             }
         }
-        if settles {
+        if answered.settles {
             self.announce_awaited(tag);
         }
         self.news.lock().append(&mut numbers);
@@ -252,7 +243,7 @@ impl Fleet {
 
     /// The backend of a tag does not answer: until it does, requests are decided without it.
     pub fn went_down(&self, tag: u8) {
-        let before = std::mem::replace(&mut self.tag(tag).lock().standing, Standing::Down);
+        let before = self.tag(tag).lock().go_down();
         if before != Standing::Down {
             self.announce_awaited(tag);
         }
@@ -260,18 +251,13 @@ impl Fleet {
 
     /// The backend of a tag answers again, or another one does.
     pub fn came_up(&self, tag: u8) {
-        let mut tag = self.tag(tag).lock();
-        if tag.standing == Standing::Down {
-            // What it knows has to be seen first, unless there is nothing to compare it with.
-            tag.verifying = true;
-            tag.standing = if tag.has_been_seen() { Standing::Settling } else { Standing::Up };
-        }
+        self.tag(tag).lock().come_up();
     }
 
     /// Is nothing leased under a tag, because its backend has to be told first what is known here?
     #[must_use]
     pub fn is_settling(&self, tag: u8) -> bool {
-        self.tag(tag).lock().standing == Standing::Settling
+        self.tag(tag).lock().is_settling()
     }
 
     /// The backend of a tag may have lost its state: it is asked, whether there is something to ask or not.

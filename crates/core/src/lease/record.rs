@@ -99,7 +99,7 @@ impl Record {
         let Lack { limit, cost, last } = *lack;
         self.used = now.monotonic;
         self.limit = *limit;
-        self.look(hand, settings, now.monotonic, Nanos::ZERO, true);
+        self.look(hand, settings, now.monotonic, Nanos::ZERO, standing != Standing::Pausing);
         if self.lots.held() >= cost && self.lots.deadline(now.monotonic, true).is_some() {
             return Want::Placed;
         }
@@ -123,6 +123,9 @@ impl Record {
             if !last {
                 return Want::Awaited(self.number);
             }
+        }
+        if let (Standing::Pausing, OnFailure::Local) = (standing, settings.on_failure) {
+            return if last { Want::Refused(settings.pause()) } else { Want::Awaited(self.number) };
         }
         self.without_backend(hand, cost, settings, now)
     }
@@ -261,12 +264,12 @@ impl Record {
     ) -> Option<Ask> {
         let up = standing == Standing::Up;
         let by = if closing { Nanos::new(u64::MAX) } else { now + settings.margin() };
-        self.look(hand, settings, now, by, !up);
+        self.look(hand, settings, now, by, !up && standing != Standing::Pausing);
         if standing == Standing::Down || self.asking {
             return None;
         }
         let floor = self.floor(now);
-        let wanted = if up && !closing { self.wanted(now) } else { 0 };
+        let wanted = if up && !closing { self.wanted(settings, now) } else { 0 };
         let telling = std::mem::take(&mut self.to_tell) && floor.is_some();
         // Requests that are blocked want nothing, and so nobody would hear that the block has been lifted.
         let blocked = self.blocked && now >= self.ask_again;
@@ -307,18 +310,17 @@ impl Record {
     }
 
     /// Tokens to lease: those that are waited for, and what is spent in two intervals.
-    fn wanted(&self, now: Nanos) -> u64 {
+    fn wanted(&self, settings: &Settings, now: Nanos) -> u64 {
         if self.empty_until > now && self.waiting == 0 {
             return 0;
         }
-        let (each, held) = (self.demand.of_an_interval(), self.lots.held());
-        let runs_dry = each > 0 && held < each.saturating_mul(3) / 2;
+        let (demand, held) = (self.demand.of_two_intervals(now, settings.interval), self.lots.held());
+        let runs_dry = demand > 0 && held < demand.div_ceil(4).saturating_mul(3);
         if self.waiting == 0 && !runs_dry {
             return 0;
         }
-        let ahead = each.saturating_mul(2).max(self.limit.quota / 100);
         self.waiting
-            .saturating_add(ahead)
+            .saturating_add(demand.max(self.limit.quota / 100))
             .saturating_sub(held)
             .clamp(self.waiting, self.limit.capacity.max(self.waiting))
     }

@@ -14,6 +14,9 @@ pub enum OnFailure {
     Deny,
 }
 
+/// What is admitted by a share when intervals are longer than half of this may be leased by others, too.
+const LONGEST_PAUSE: Nanos = Nanos::from_millis(500);
+
 /// How leases are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -33,5 +36,11 @@ impl Settings {
     /// Leases that end within this time are given back: the next look at them may come too late.
     pub(crate) fn margin(&self) -> Nanos {
         Nanos::new(self.interval.get().saturating_mul(3) / 2)
+    }
+
+    /// So long before leases begin again the shares end that instances live on until then: what was admitted by them is told within
+    /// an interval.
+    pub(crate) fn pause(&self) -> Nanos {
+        (self.interval + self.interval).min(LONGEST_PAUSE)
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Standing {
     Up,
     /// It answers, but what it knows is not settled: it is told what is known here, and nothing is leased.
     Settling,
+    /// Leases are about to begin: what has been admitted without them is told, and no more is, lest others lease it meanwhile.
+    Pausing,
     /// It does not answer.
     Down,
 }
@@ -27,7 +29,7 @@ struct UnderWay {
 
 #[derive(Debug)]
 pub(crate) struct Tag {
-    pub(crate) standing: Standing,
+    standing: Standing,
     under_way: Option<UnderWay>,
     sequence: u64,
     /// The state that was seen last, or the one that was lost, until it has been told all that is known of it.
@@ -38,8 +40,8 @@ pub(crate) struct Tag {
     present: Option<Life>,
     /// Is it to be asked in any case, to see whether it has forgotten?
     pub(crate) verifying: bool,
-    /// Before this it is not asked to see whether it has settled.
-    pub(crate) settles: Nanos,
+    /// When it has settled, once it has said so.
+    settles: Option<Nanos>,
 }
 
 /// What an answer came to.
@@ -49,6 +51,8 @@ pub(crate) struct Answered {
     pub(crate) asked: Nanos,
     /// Is the state that was seen before lost, as is found now?
     pub(crate) forgot: bool,
+    /// Will nothing be leased before long?
+    pub(crate) settles: bool,
 }
 
 impl Tag {
@@ -62,7 +66,7 @@ impl Tag {
             present: None,
             // A state that nobody has seen could be lost unseen.
             verifying: true,
-            settles: Nanos::ZERO,
+            settles: None,
         }
     }
 
@@ -70,14 +74,56 @@ impl Tag {
         self.under_way.is_some()
     }
 
-    pub(crate) fn has_been_seen(&self) -> bool {
-        self.seen.is_some()
+    /// How things stand, where shares end so long before leases begin.
+    pub(crate) fn standing(&self, now: Nanos, pause: Nanos) -> Standing {
+        match self.settles {
+            Some(settles) if self.standing == Standing::Settling && !self.telling => {
+                if now >= settles {
+                    Standing::Up
+                } else if now + pause >= settles {
+                    Standing::Pausing
+                } else {
+                    Standing::Settling
+                }
+            }
+            _ => self.standing,
+        }
+    }
+
+    /// Is nothing leased, because the backend is told first what is known here?
+    pub(crate) fn is_settling(&self) -> bool {
+        self.standing == Standing::Settling
+    }
+
+    /// Is there nobody to ask?
+    pub(crate) fn is_down(&self) -> bool {
+        self.standing == Standing::Down
+    }
+
+    /// The backend does not answer. How did things stand before?
+    pub(crate) fn go_down(&mut self) -> Standing {
+        std::mem::replace(&mut self.standing, Standing::Down)
+    }
+
+    /// The backend answers again, or another one does.
+    pub(crate) fn come_up(&mut self) {
+        if self.standing == Standing::Down {
+            // What it knows has to be seen first, unless there is nothing to compare it with.
+            self.verifying = true;
+            self.settles = None;
+            self.standing = if self.seen.is_some() { Standing::Settling } else { Standing::Up };
+        }
     }
 
     /// Is there a batch to send even if no bucket asks for anything?
     pub(crate) fn has_more_to_say(&self) -> bool {
         let again = self.under_way.as_ref().is_some_and(|under_way| under_way.again);
-        again || self.telling || self.verifying || self.standing == Standing::Settling
+        again || self.telling || self.verifying || self.is_settling()
+    }
+
+    /// Is it to be asked whether it has forgotten, or has settled?
+    pub(crate) fn verifies(&self, now: Nanos) -> bool {
+        self.verifying || self.is_settling() && self.settles.is_none_or(|settles| now >= settles)
     }
 
     /// Puts a batch under way.
@@ -106,8 +152,8 @@ impl Tag {
         }
     }
 
-    /// An answer has come. `None` if it is to no batch that is under way.
-    pub(crate) fn answer(&mut self, sequence: u64, reply: &Reply) -> Option<Answered> {
+    /// An answer has come, at an instant. `None` if it is to no batch that is under way.
+    pub(crate) fn answer(&mut self, sequence: u64, reply: &Reply, now: Nanos) -> Option<Answered> {
         let under_way = self.under_way.take_if(|under_way| {
             under_way.batch.sequence == sequence && under_way.batch.asks.len() == reply.grants.len()
         })?;
@@ -118,7 +164,12 @@ impl Tag {
         if !self.telling {
             self.seen = self.present;
         }
-        Some(Answered { keys: under_way.keys, asked: under_way.asked, forgot })
+        self.settles = Some(now + reply.settling);
+        let settles = reply.settling > Nanos::ZERO || self.telling;
+        if self.standing != Standing::Down {
+            self.standing = if settles { Standing::Settling } else { Standing::Up };
+        }
+        Some(Answered { keys: under_way.keys, asked: under_way.asked, forgot, settles })
     }
 
     /// Is it being told what is known here?

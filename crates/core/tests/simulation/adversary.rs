@@ -4,12 +4,12 @@
 use tollgate_core::lease::exchange::{Ask, Batch};
 use tollgate_core::{Algorithm, Nanos};
 
-use crate::backend::Backend;
 use crate::bound::{self, Admitted};
 use crate::limits::Limits;
 use crate::names::{Names, Whose};
 use crate::random::Random;
 use crate::seeds::each_seed;
+use tollgate_redis_model::Model;
 
 const TIME_TO_LIVE: u64 = 2_000_000;
 const START: u64 = 1_700_000_000_000_000;
@@ -26,7 +26,7 @@ struct Lot {
 /// Several who lease, and a backend that answers at once.
 struct Ring {
     limits: Limits,
-    backend: Backend,
+    backend: Model,
     now: u64,
     held: Vec<Vec<Lot>>,
     sequences: Vec<u64>,
@@ -37,7 +37,7 @@ impl Ring {
     fn new(limits: Limits, members: usize) -> Self {
         Self {
             limits,
-            backend: Backend::default(),
+            backend: Model::default(),
             now: START,
             held: vec![Vec::new(); members],
             sequences: vec![0; members],

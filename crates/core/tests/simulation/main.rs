@@ -42,7 +42,6 @@ use tollgate_core::{Algorithm, Nanos};
 mod account;
 mod adversary;
 mod agenda;
-mod backend;
 mod bound;
 mod held;
 mod limits;

@@ -12,9 +12,9 @@ use tollgate_core::{
 };
 
 use crate::account::Account;
-use crate::backend::Backend;
 use crate::limits::Limits;
 use crate::names::{Names, TENANTS, Whose};
+use tollgate_redis_model::Model;
 
 const THREADS: u64 = 4;
 /// Exchanges with the backend, one in a millisecond of the time that they all go by.
@@ -23,7 +23,7 @@ const ROUNDS: u64 = 200_000;
 struct Pair {
     engine: Arc<Engine>,
     background: Gate,
-    backend: Backend,
+    backend: Model,
     account: Account,
     now: Nanos,
 }
@@ -45,7 +45,7 @@ impl Pair {
             Engine::shared(KeyHasher::with_secret(1, 1), policy, capacity, Epoch::default(), settings);
         let engine = Arc::new(engine.unwrap());
         let background = engine.gate();
-        let (backend, account) = (Backend::default(), Account::default());
+        let (backend, account) = (Model::default(), Account::default());
         Self { engine, background, backend, account, now: Nanos::ZERO }
     }
 

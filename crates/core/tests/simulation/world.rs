@@ -11,7 +11,6 @@ use tollgate_core::{Capacity, Engine, Epoch, Gate, KeyHasher, Nanos};
 
 use crate::account::Account;
 use crate::agenda::{Agenda, Event};
-use crate::backend::Backend;
 use crate::bound::{self, Admitted};
 use crate::held::Held;
 use crate::names::Names;
@@ -21,6 +20,7 @@ use crate::seeds::Run;
 use crate::setup::Setup;
 use crate::trace::Trace;
 use crate::traffic::{Traffic, Waiting};
+use tollgate_redis_model::Model;
 
 /// How often an instance says that it lives: so long it may take until it is told that the backend has forgotten it.
 const BEAT: Nanos = Nanos::from_secs(1);
@@ -50,9 +50,9 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) now: Nanos,
     agenda: Agenda,
-    pub(crate) backend: Backend,
+    pub(crate) backend: Model,
     /// What the replica holds.
-    replica: Backend,
+    replica: Model,
     /// Tokens leased since then; and those of which a replica that was promoted had not heard.
     pub(crate) leased_since: u64,
     pub(crate) unheard: u64,
@@ -87,8 +87,8 @@ impl World {
             random: Random::new(run.seed),
             now: Nanos::ZERO,
             agenda: Agenda::default(),
-            backend: Backend::default(),
-            replica: Backend::default(),
+            backend: Model::default(),
+            replica: Model::default(),
             leased_since: 0,
             unheard: 0,
             behind: Nanos::ZERO,

@@ -7,25 +7,32 @@ fn at(millis: u64) -> Nanos {
 }
 
 #[test]
-fn demand_is_that_of_the_present_interval_or_the_one_before() {
+fn demand_is_what_was_spent_in_the_last_two_intervals() {
     let mut demand = Demand::default();
+    let at_two = |demand: &Demand, millis| demand.of_two_intervals(at(millis), INTERVAL);
     demand.advance(at(1000), INTERVAL);
-    demand.spend(5);
-    assert_eq!(demand.of_an_interval(), 5);
+    demand.spend(4);
+    assert_eq!(at_two(&demand, 1000), 4);
     demand.advance(at(1100), INTERVAL);
     demand.spend(2);
-    assert_eq!(demand.of_an_interval(), 5);
+    assert_eq!(at_two(&demand, 1150), 6);
     demand.advance(at(1200), INTERVAL);
-    assert_eq!(demand.of_an_interval(), 2);
+    // Of the first interval the later half counts, then a quarter, then nothing.
+    assert_eq!(at_two(&demand, 1250), 4);
+    assert_eq!(at_two(&demand, 1275), 3);
+    demand.advance(at(1300), INTERVAL);
+    assert_eq!(at_two(&demand, 1350), 1);
 }
 
 #[test]
-fn an_interval_without_a_request_ends_the_demand() {
+fn two_intervals_without_a_request_end_the_demand() {
     let mut demand = Demand::default();
     demand.advance(at(1000), INTERVAL);
     demand.spend(5);
-    demand.advance(at(1250), INTERVAL);
-    assert_eq!(demand.of_an_interval(), 0);
+    demand.advance(at(1300), INTERVAL);
+    assert_eq!(demand.of_two_intervals(at(1300), INTERVAL), 0);
+    // The next interval begins with the next request.
+    assert_eq!(demand.began, at(1300));
 }
 
 #[test]

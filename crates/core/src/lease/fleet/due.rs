@@ -73,17 +73,17 @@ impl Fleet {
             self.sweep_dormant(now);
             for tag in 0..=u8::MAX {
                 if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
-                    asks.by_tag.insert(tag, self.tag_asks(tag));
+                    asks.by_tag.insert(tag, self.tag_asks(tag, now));
                 }
             }
         }
         asks.by_tag.into_iter().filter_map(|(tag, asks)| self.batch(tag, asks, call, now)).collect()
     }
 
-    fn tag_asks(&self, tag: u8) -> TagAsks {
+    fn tag_asks(&self, tag: u8, now: Nanos) -> TagAsks {
         let tag = self.tag(tag).lock();
         TagAsks {
-            standing: tag.standing,
+            standing: tag.standing(now, self.settings.pause()),
             busy: tag.is_busy(),
             keys: Vec::new(),
             asks: Vec::new(),
@@ -109,7 +109,7 @@ impl Fleet {
     fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
         let tag = record.name.tag();
         let closing = asks.call == Call::Close;
-        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
+        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag, now));
         let full = of_tag.is_full();
         let standing = if full { Standing::Down } else { of_tag.standing };
         let mut hand = gate.hand(key, now);
@@ -124,7 +124,7 @@ impl Fleet {
     /// The batch of a tag that is to be sent now, if any.
     fn batch(&self, number: u8, asks: TagAsks, call: Call, now: Nanos) -> Option<Batch> {
         let mut tag = self.tag(number).lock();
-        if tag.standing == Standing::Down {
+        if tag.is_down() {
             return None;
         }
         if tag.is_busy() {
@@ -133,8 +133,7 @@ impl Fleet {
         if call == Call::Tick && tag.is_telling() && asks.asks.is_empty() && !asks.left {
             tag.told();
         }
-        let verifies = tag.verifying || tag.standing == Standing::Settling && now >= tag.settles;
-        if asks.asks.is_empty() && !verifies {
+        if asks.asks.is_empty() && !tag.verifies(now) {
             return None;
         }
         let batch = Batch {

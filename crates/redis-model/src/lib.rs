@@ -1,4 +1,4 @@
-//! What the script does, in plain Rust: the naive twin that it is tested against, and a Redis for simulations.
+//! What `exchange.lua` does, in plain Rust: the naive twin that it is tested against, and a Redis for simulations.
 //!
 //! It forgets what Redis forgets for good (a wipe, a copy that is put back), but not what Redis lets expire because it means
 //! nothing any more: a bucket that is full again is the same here as one that was never there.
@@ -11,6 +11,9 @@ use tollgate_core::Nanos;
 use tollgate_core::lease::exchange::{Batch, BucketName, Life, Reply, SETTLING};
 
 use bucket::{Bucket, Circumstances};
+
+/// A state that was told, when so much has passed since, in microseconds, is told anew by whoever misses another one: all move again.
+const TOLD: u64 = 3 * SETTLING.get() / 1000;
 
 /// For how long a reply is kept, in microseconds: nobody repeats a batch for longer.
 const REPLY_KEPT: u64 = 60_000_000;
@@ -86,10 +89,14 @@ impl Tag {
             // A life that fell back, because a replica was promoted, is over: all have to tell what they know.
             Some(life) if !(lost && batch.seen.is_some_and(|seen| seen.id == life.id)) => life,
             _ => {
-                self.settles = if lost { now + SETTLING.get() / 1000 } else { 0 };
+                self.settles = 0;
                 Life { id: new_life_id, count: 0 }
             }
         };
+        // Whoever misses another state is among the first to tell of it, unless the others have just done so.
+        if lost && (self.settles == 0 || now >= self.settles + TOLD) {
+            self.settles = now + SETTLING.get() / 1000;
+        }
         let life = Life { count: life.count + 1, ..life };
         (self.life, self.last) = (Some(life), now);
         let settling = self.settles.saturating_sub(now);
