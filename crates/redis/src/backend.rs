@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::Client;
+use redis::aio::MultiplexedConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 
 use crate::address::{Address, Asked, Host};
 use crate::cluster::Cluster;
 use crate::description::{Hello, Node};
-use crate::link::Link;
+use crate::link::{Link, Single};
 use crate::opener::{Opener, at_once};
 use crate::{AddressError, Connection, Description, Failure, Kind, Namespace};
 
@@ -73,7 +75,8 @@ impl Backend {
     }
 
     async fn connect_to(&self, host: &Host) -> Result<Connection, Failure> {
-        let mut connection = self.opener.open(host).await?;
+        let client = self.opener.client(host)?;
+        let mut connection = self.opener.open_client(&client).await?;
         let hello = Hello::of(&mut connection).await?;
         match hello.mode.as_str() {
             "cluster" => {
@@ -86,7 +89,7 @@ impl Backend {
             ))),
             _ => {
                 let nodes = vec![Node { address: host.to_string(), role: hello.role }];
-                Ok(self.connection(Link::Single(connection), Kind::Standalone, hello, nodes))
+                Ok(self.connection(self.single(client, connection), Kind::Standalone, hello, nodes))
             }
         }
     }
@@ -122,7 +125,11 @@ impl Backend {
         let hello = Hello::of(&mut connection).await?;
         let address = client.get_connection_info().addr().to_string();
         let nodes = vec![Node { address, role: hello.role }];
-        Ok(self.connection(Link::Single(connection), Kind::Sentinel, hello, nodes))
+        Ok(self.connection(self.single(client, connection), Kind::Sentinel, hello, nodes))
+    }
+
+    fn single(&self, client: Client, connection: MultiplexedConnection) -> Link {
+        Link::Single(Arc::new(Single { opener: self.opener.clone(), client, connection }))
     }
 
     fn connection(&self, link: Link, kind: Kind, hello: Hello, nodes: Vec<Node>) -> Connection {

@@ -59,6 +59,10 @@ impl Cluster {
         })
     }
 
+    pub(crate) fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
     pub(crate) async fn topology(&self) -> Topology {
         self.known.read().await.topology.clone()
     }

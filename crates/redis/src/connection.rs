@@ -6,12 +6,12 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join, ready};
 use futures_util::stream::{FuturesUnordered, select};
 use rand::random;
-use redis::{RedisResult, Value, from_redis_value};
+use redis::{Cmd, RedisResult, Value, from_redis_value};
 use tollgate_core::lease::exchange::{Batch, Reply};
 
 use crate::link::Link;
 use crate::look::look;
-use crate::script::{self, Call};
+use crate::script::{self, Call, Script};
 use crate::{Description, Failure, Namespace, wire};
 
 /// A connection to a backend. It can be cloned, and used by many tasks at once.
@@ -93,6 +93,19 @@ impl Connection {
             }
         };
         join(replies, self.link.learn()).await;
+    }
+
+    /// Makes one call of a script.
+    pub(crate) async fn run(&self, script: &Script, call: Call) -> Result<Value, Failure> {
+        let calls = [call];
+        let (reply, ()) = join(script.call(&self.link, &calls).next(), self.link.learn()).await;
+        reply.map_or(Ok(Value::Nil), |(_, reply)| Ok(reply?))
+    }
+
+    /// Sends one command about a key.
+    pub(crate) async fn send(&self, command: &Cmd, key: &str) -> Result<Value, Failure> {
+        let (reply, ()) = join(self.link.send(command, key), self.link.learn()).await;
+        Ok(reply?)
     }
 
     fn calls(&self, batches: &[(usize, &Batch)]) -> Vec<Call> {

@@ -5,11 +5,13 @@ use std::fmt;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Value, from_redis_value};
+use serde::Serialize;
 
 use crate::Failure;
 
 /// How a backend is made up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// One server.
     Standalone,
@@ -30,7 +32,8 @@ impl fmt::Display for Kind {
 }
 
 /// Does a server take writes?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It does.
     Master,

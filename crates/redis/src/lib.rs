@@ -12,14 +12,18 @@
 //! 5. [`failure`](Failure): why there is no reply.
 //! 6. `address` and [`backend`](Backend): where a backend is, and how it is connected to; [`description`](Description): what it is.
 //! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live.
+//! 8. [`control`]: what a fleet agrees on besides: which policy, who drives a rollout, and what was done.
+//! 9. [`inspect`]: what is wrong with a backend.
 
 mod address;
 mod backend;
 mod cluster;
 mod connection;
+pub mod control;
 mod description;
 mod driver;
 mod failure;
+pub mod inspect;
 mod link;
 mod look;
 mod member;

@@ -38,9 +38,19 @@ impl Namespace {
         format!("tollgate:{{{self}:b{tag}}}:{}", URL_SAFE_NO_PAD.encode(name.0))
     }
 
+    /// Where a part of what a fleet agrees on is kept, all of it in one slot; also what the channel is called that tells of changes.
+    pub(crate) fn control(&self, part: &str) -> String {
+        format!("tollgate:{{{self}:fleet}}:{part}")
+    }
+
+    /// Where an image is kept; its name is that of its hash.
+    pub(crate) fn image(&self, name: &str) -> String {
+        self.control(&format!("image:{name}"))
+    }
+
     /// Where the instances are kept that live.
     pub(crate) fn instances(&self) -> String {
-        format!("tollgate:{{{self}:fleet}}:instances")
+        self.control("instances")
     }
 }
 

@@ -22,9 +22,13 @@ pub(crate) struct Opener {
 
 impl Opener {
     pub(crate) async fn open(&self, host: &Host) -> RedisResult<MultiplexedConnection> {
+        self.open_client(&self.client(host)?).await
+    }
+
+    /// How a server is connected to. Nothing is.
+    pub(crate) fn client(&self, host: &Host) -> RedisResult<Client> {
         let info = self.address.of(host).into_connection_info()?;
-        let info = info.set_redis_settings(self.address.login()).set_tcp_settings(at_once());
-        self.open_client(&Client::open(info)?).await
+        Client::open(info.set_redis_settings(self.address.login()).set_tcp_settings(at_once()))
     }
 
     pub(crate) async fn open_client(&self, client: &Client) -> RedisResult<MultiplexedConnection> {

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::join;
 use redis::{Value, from_redis_value};
 
 use crate::script::{self, Call};
@@ -54,10 +52,7 @@ impl Registry {
                 time_to_live.as_millis().max(1).to_string().into_bytes(),
             ],
         };
-        let link = self.connection.link();
-        let calls = [call];
-        let (reply, ()) = join(script::BEAT.call(link, &calls).next(), link.learn()).await;
-        let reply = reply.map_or(Ok(Value::Nil), |(_, reply)| reply)?;
+        let reply = self.connection.run(&script::BEAT, call).await?;
         let (instances, new): (u32, bool) =
             from_redis_value(reply).map_err(|error| Failure::Protocol(error.to_string()))?;
         Ok(Beat { instances, known: !new })
@@ -71,7 +66,7 @@ impl Registry {
         let key = self.connection.namespace().instances();
         let mut command = redis::cmd("ZREM");
         command.arg(&key).arg(instance);
-        number(self.connection.link().send(&command, &key).await?).map(|_| ())
+        number(self.connection.send(&command, &key).await?).map(|_| ())
     }
 }
 

@@ -43,7 +43,7 @@ enum By {
 }
 
 impl Script {
-    fn new(code: &'static str) -> Self {
+    pub(crate) fn new(code: &'static str) -> Self {
         Self { code, hash: Source::new(code).get_hash().to_owned() }
     }
 
