@@ -4,12 +4,12 @@
 use tollgate_core::lease::exchange::{Ask, Batch};
 use tollgate_core::{Algorithm, Nanos};
 
-use tollgate_redis_model::Model;
 use crate::bound::{self, Admitted};
 use crate::limits::Limits;
 use crate::names::{Names, Whose};
 use crate::random::Random;
 use crate::seeds::each_seed;
+use tollgate_redis_model::Model;
 
 const TIME_TO_LIVE: u64 = 2_000_000;
 const START: u64 = 1_700_000_000_000_000;
