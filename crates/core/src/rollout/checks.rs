@@ -106,7 +106,7 @@ pub fn decision_flips(tallies: &Tallies, settings: &Settings) -> Vec<Finding> {
         let value = share(judged.now_denied, judged.conforming);
         Finding {
             check: Check::DecisionFlips,
-            value,
+            value: rounded(value),
             threshold,
             samples: judged.conforming,
             scope,
@@ -126,7 +126,14 @@ pub fn burst_ratio(tallies: &Tallies, settings: &Settings) -> Finding {
     let (value, threshold) = (tallies.peak_burst, settings.thresholds.burst_ratio);
     let samples = tallies.judged.requests;
     let verdict = judge(value > threshold, samples, settings);
-    Finding { check: Check::BurstRatio, value, threshold, samples, scope: Scope::Fleet, verdict }
+    Finding {
+        check: Check::BurstRatio,
+        value: rounded(value),
+        threshold,
+        samples,
+        scope: Scope::Fleet,
+        verdict,
+    }
 }
 
 /// Has a tenant been above its own bound? Once is too often, however few requests there were.
@@ -155,7 +162,14 @@ pub fn error_rate(tallies: &Tallies, settings: &Settings) -> Finding {
     let threshold = settings.thresholds.error_rate;
     let samples = tallies.by_candidate.requests;
     let verdict = judge(value > threshold, samples, settings);
-    Finding { check: Check::ErrorRate, value, threshold, samples, scope: Scope::Fleet, verdict }
+    Finding {
+        check: Check::ErrorRate,
+        value: rounded(value),
+        threshold,
+        samples,
+        scope: Scope::Fleet,
+        verdict,
+    }
 }
 
 fn judge(fails: bool, samples: u64, settings: &Settings) -> Verdict {
@@ -172,6 +186,11 @@ fn worst(mut findings: Vec<Finding>) -> Vec<Finding> {
     let failing = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     findings.truncate(failing.clamp(1, MOST_NAMED));
     findings
+}
+
+/// To six decimals: so it is the same number after it has been written and read.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 fn scope(tenant: &TenantTally) -> Scope {

@@ -7,9 +7,9 @@ use crate::policy::ImageHash;
 /// 1. it reports before it reads, so that nobody forgets it who changes what it has read;
 /// 2. it reads, holds the images that it is to hold, and decides as it is told, before it reports again;
 /// 3. once no report of it has arrived for as long as one lives, by its own clock and from when it was sent, it begins again
-///    with 1, and goes on by its last good policy meanwhile.
+///    with 1. Until it has done 2 again it goes on by its last good policy, and does not belong to the fleet.
 ///
-/// Then nobody goes on to a third policy while it is in doubt which one it decides by.
+/// Then no rollout comes to a candidate while an instance of the fleet decides by a third policy.
 #[derive(Debug, Clone)]
 pub struct Follower {
     instance: u64,

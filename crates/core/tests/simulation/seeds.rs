@@ -36,7 +36,8 @@ pub(crate) fn each_seed(run: impl Fn(Run)) {
     let present = AtomicU64::new(0);
     let tell = |what: &str| {
         let seed = present.load(Ordering::Relaxed);
-        let run = format!("TOLLGATE_SEED={seed} cargo test -p tollgate-core --test {}", env!("CARGO_CRATE_NAME"));
+        let run =
+            format!("TOLLGATE_SEED={seed} cargo test -p tollgate-core --test {}", env!("CARGO_CRATE_NAME"));
         eprintln!("\nSEED {seed} {what}. See it again: {run} {test} -- --exact --nocapture\n");
     };
     thread::scope(|scope| {
