@@ -94,11 +94,22 @@ impl<'a> Driving<'a> {
     /// What the fleet has counted in the present round.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let Some(round) = self.rollout.round() else { return Vec::new() };
-        let mut all = Tallies::new(round);
+        let mut all = Tallies::new(round, self.now);
         for tallies in self.live.iter().filter_map(|report| report.tallies.as_ref()) {
             all.merge(tallies);
         }
         checks::checks(&all, &self.rollout.settings)
+    }
+
+    /// Since when some instance that decides by the candidate, and still lives, has counted without a break. What those had counted who
+    /// are dead is gone with them, so that time does not count.
+    fn watched(&self, step: usize) -> Option<Micros> {
+        let members = self.live.iter().filter(|report| self.rollout.takes_in(step, report.instance));
+        let tallies = members.filter_map(|report| report.tallies.as_ref());
+        tallies
+            .filter(|tallies| Some(tallies.round) == self.rollout.round())
+            .map(|tallies| tallies.began)
+            .min()
     }
 
     /// How many instances decide by the candidate, and how many of those that live do not.

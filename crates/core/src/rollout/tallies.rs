@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Micros;
 use crate::policy::NameHash;
 
 /// So many tenants are in a report.
@@ -24,6 +25,8 @@ pub struct Round {
 pub struct Tallies {
     /// In which.
     pub round: Round,
+    /// Since when, by the store's clock: of several instances, since the first of them.
+    pub began: Micros,
     /// Of all requests.
     pub judged: Judged,
     /// Of those that the candidate decided.
@@ -86,9 +89,10 @@ impl TenantTally {
 impl Tallies {
     /// Of a round in which nothing has happened.
     #[must_use]
-    pub fn new(round: Round) -> Self {
+    pub fn new(round: Round, began: Micros) -> Self {
         Self {
             round,
+            began,
             judged: Judged::default(),
             by_candidate: Outcomes::default(),
             by_old: Outcomes::default(),
@@ -102,6 +106,7 @@ impl Tallies {
         if self.round != other.round {
             return;
         }
+        self.began = self.began.min(other.began);
         self.judged = self.judged.plus(&other.judged);
         self.by_candidate = self.by_candidate.plus(&other.by_candidate);
         self.by_old = self.by_old.plus(&other.by_old);

@@ -1,7 +1,7 @@
 //! Policies, what becomes of traffic under them, and what instances count of it.
 
 use tollgate_core::policy::ImageHash;
-use tollgate_core::rollout::{Judged, Outcomes, Round, Tallies, TenantTally};
+use tollgate_core::rollout::{Judged, Micros, Outcomes, Round, Tallies, TenantTally};
 
 use crate::random::Random;
 
@@ -60,13 +60,13 @@ pub(crate) fn count(tallies: &mut Tallies, nature: Nature, by_candidate: bool, r
         Nature::DeniesOne if is_small => requests / 5,
         _ => 0,
     };
-    let mut more = Tallies::new(tallies.round);
+    let mut more = Tallies::new(tallies.round, tallies.began);
     for (name, requests) in [("large", large), ("small", small)] {
         let is_small = name == "small";
         let breaches = u64::from(nature == Nature::Leaks && is_small && by_candidate);
         let now_denied = denied(requests, is_small);
         let judged = Judged { requests, conforming: requests, now_denied, breaches, ..Judged::default() };
-        let mut one = Tallies::new(tallies.round);
+        let mut one = Tallies::new(tallies.round, tallies.began);
         one.judged = judged;
         one.tenants = vec![TenantTally::of(name, judged)];
         more.merge(&one);
@@ -80,9 +80,13 @@ pub(crate) fn count(tallies: &mut Tallies, nature: Nature, by_candidate: bool, r
 }
 
 /// What an instance has counted in this round; anew, if it is another one.
-pub(crate) fn in_round(tallies: &mut Option<Tallies>, round: Option<Round>) -> Option<&mut Tallies> {
+pub(crate) fn in_round(
+    tallies: &mut Option<Tallies>,
+    round: Option<Round>,
+    now: Micros,
+) -> Option<&mut Tallies> {
     if tallies.as_ref().map(|tallies| tallies.round) != round {
-        *tallies = round.map(Tallies::new);
+        *tallies = round.map(|round| Tallies::new(round, now));
     }
     tallies.as_mut()
 }

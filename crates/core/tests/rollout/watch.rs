@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_core::policy::ImageHash;
 use tollgate_core::rollout::audit::Event;
-use tollgate_core::rollout::{Micros, Phase, Record, Revision, Rollout};
+use tollgate_core::rollout::{Micros, Phase, Record, Revision, Rollout, Scope};
 
 use crate::agenda::Write;
 use crate::instance::Instance;
@@ -18,6 +18,8 @@ pub(crate) struct Watch {
     fence: u64,
     /// What was rolled back, and has not been active since.
     refused: BTreeSet<ImageHash>,
+    /// Candidates under which the small tenant had too few requests to be judged.
+    unseen: BTreeSet<u64>,
     /// How rollouts have ended.
     pub(crate) locked: u64,
     pub(crate) rolled_back: u64,
@@ -51,6 +53,11 @@ impl Watch {
             assert_eq!(new.active, old.active, "outside its end, a rollout leaves the active revision alone");
         }
         for entry in &write.entries {
+            if let (Event::Promoting { findings }, Some(rollout)) = (&entry.event, &new.rollout)
+                && !findings.iter().any(|finding| is_of_small(&finding.scope))
+            {
+                self.unseen.insert(rollout.candidate.number);
+            }
             if let Event::RollingBack { reason } = &entry.event {
                 let name = serde_json::to_value(reason).unwrap()["name"].as_str().unwrap().to_owned();
                 *self.reasons.entry(name).or_default() += 1;
@@ -65,8 +72,12 @@ impl Watch {
             assert!(matches!(rollout.phase, Phase::Promoting { .. }), "locked without being decided on");
             assert!(rollout.forced || !self.refused.contains(&hash), "a refused policy is active, unforced");
             let nature = Nature::of(hash);
-            let confirmed = rollout.confirmed.is_some() && nature == Nature::Quiet;
-            assert!(!rollout.validates || nature.is_fit() || confirmed, "{nature:?} is locked");
+            let is_excused = match nature {
+                Nature::Quiet => rollout.confirmed.is_some(),
+                Nature::DeniesOne => self.unseen.contains(&rollout.candidate.number),
+                _ => nature.is_fit(),
+            };
+            assert!(is_excused || !rollout.validates, "{nature:?} is locked");
             self.refused.remove(&hash);
         } else {
             self.rolled_back += 1;
@@ -115,6 +126,10 @@ impl Watch {
             Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
         }
     }
+}
+
+fn is_of_small(scope: &Scope) -> bool {
+    matches!(scope, Scope::Tenant { name, .. } if name == "small")
 }
 
 /// A rollout has come to another phase, or to another driver.

@@ -237,7 +237,7 @@ impl World {
         }
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let round = instance.follower.round();
-        if let (Some(round), Some(tallies)) = (round, in_round(&mut instance.tallies, round)) {
+        if let (Some(round), Some(tallies)) = (round, in_round(&mut instance.tallies, round, self.now)) {
             let record = &self.store.record;
             let candidate = record.rollout.as_ref().map(|rollout| rollout.candidate);
             if let Some(candidate) = candidate.filter(|candidate| candidate.number == round.revision) {

@@ -88,16 +88,14 @@ impl Driving<'_> {
         }
         let findings = self.findings();
         let settings = &self.rollout.settings;
-        let (window, deadline) = (since + settings.window, since + settings.deadline);
+        let deadline = since + settings.deadline;
+        let window = self.watched(step).map(|began| since.max(began) + settings.window);
         let is_enough = checks::verdict(&findings) == Verdict::Passed || self.rollout.confirmed.is_some();
-        if self.now < window {
-            Move::Wait(window)
-        } else if is_enough {
-            self.switch_from(step + 1)
-        } else if self.now < deadline {
-            Move::Wait(deadline)
-        } else {
-            self.roll_back(Reason::Inconclusive { findings })
+        match window {
+            Some(window) if is_enough && window <= self.now => self.switch_from(step + 1),
+            _ if deadline <= self.now => self.roll_back(Reason::Inconclusive { findings }),
+            Some(window) if self.now < window => Move::Wait(window.min(deadline)),
+            _ => Move::Wait(deadline),
         }
     }
 
