@@ -16,6 +16,8 @@
 //!    bucket goes.
 //! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
 //!    them or none; [`ruling`]: what was decided; `settle`: what is given back of it.
+//!
+//! Beside that path: [`lease`], how instances share a limit, and [`rollout`], how a fleet comes to another policy.
 
 pub mod adjust;
 mod blocks;
@@ -43,6 +45,7 @@ mod placing;
 pub mod policy;
 mod progress;
 pub mod request;
+pub mod rollout;
 pub mod ruling;
 mod settle;
 pub mod sliding_window;

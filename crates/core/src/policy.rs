@@ -6,7 +6,7 @@
 //! 3. [`draft`]: its tenants are read, or changed; `merge` and [`compile`]: the draft becomes an image; [`report`]: what
 //!    was done.
 //! 4. `optimize`: rules into a `program`.
-//! 5. [`image`]: what an engine decides by; [`layout`]: where things are in it. [`name`] and [`tenants`]: who is named;
+//! 5. [`image`]: what an engine decides by, and [`hash`]: what identifies it; [`layout`]: where things are in it. [`name`] and [`tenants`]: who is named;
 //!    [`entries`]: what they are governed by; `addresses`: networks that are listed.
 //! 6. [`keyed`]: an image under the secret of one process, as an engine holds it.
 //! 7. [`explain`]: in words, what an image says of a request.
@@ -20,6 +20,7 @@ pub mod entries;
 pub mod explain;
 pub mod fault;
 mod grants;
+pub mod hash;
 pub mod image;
 pub mod keyed;
 pub mod layout;
@@ -38,6 +39,7 @@ pub use draft::{Declared, Draft, TenantFault};
 pub use entries::{Entry, Verdict};
 pub use explain::Request;
 pub use fault::{Fault, PathItem};
+pub use hash::ImageHash;
 pub use image::{Image, Needs};
 pub use layout::ImageError;
 pub use name::{LONGEST_NAME, NameHash};

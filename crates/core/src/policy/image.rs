@@ -1,6 +1,5 @@
 //! A compiled policy: one flat run of bytes, verified whole, and decided by where it lies.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use super::addresses::Addresses;
 use super::bytes::Cursor;
 use super::entries::{Class, Entry, Profile, Verdict, read_entries, read_profiles};
 use super::grants::Windows;
+use super::hash::ImageHash;
 use super::layout::{ImageError, Layout, Section};
 use super::name::NameHash;
 use super::program::{Facts, Operation, Program};
@@ -91,11 +91,7 @@ impl Image {
             }
             Some(matcher)
         };
-        let hash = layout.hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hash = ImageHash(layout.hash).to_string();
         let mut image = Self {
             program: layout.range(Section::Program),
             bytes,
@@ -125,6 +121,12 @@ impl Image {
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// The same, as bytes.
+    #[must_use]
+    pub fn image_hash(&self) -> ImageHash {
+        ImageHash(self.layout.hash)
     }
 
     /// How much was done to make it quick.

@@ -14,7 +14,7 @@ pub(crate) struct Run {
     pub(crate) loud: bool,
 }
 
-/// How many seeds there are where nobody says otherwise: nine thousand runs in all.
+/// How many seeds there are of each test, where nobody says otherwise.
 const SEEDS: u64 = 500;
 
 /// A run takes milliseconds; one that takes this long is told of, for it may never end.
@@ -36,7 +36,8 @@ pub(crate) fn each_seed(run: impl Fn(Run)) {
     let present = AtomicU64::new(0);
     let tell = |what: &str| {
         let seed = present.load(Ordering::Relaxed);
-        let run = format!("TOLLGATE_SEED={seed} cargo test -p tollgate-core --test simulation");
+        let run =
+            format!("TOLLGATE_SEED={seed} cargo test -p tollgate-core --test {}", env!("CARGO_CRATE_NAME"));
         eprintln!("\nSEED {seed} {what}. See it again: {run} {test} -- --exact --nocapture\n");
     };
     thread::scope(|scope| {

@@ -1,0 +1,160 @@
+//! Watches a run from outside: what may never be so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tollgate_core::policy::ImageHash;
+use tollgate_core::rollout::audit::Event;
+use tollgate_core::rollout::{Micros, Phase, Record, Revision, Rollout, Scope};
+
+use crate::agenda::Write;
+use crate::instance::Instance;
+use crate::setup::settings;
+use crate::store::{Snapshot, Store};
+use crate::traffic::Nature;
+
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// The highest token that has written.
+    fence: u64,
+    /// What was rolled back, and has not been active since.
+    refused: BTreeSet<ImageHash>,
+    /// Candidates under which the small tenant had too few requests to be judged.
+    unseen: BTreeSet<u64>,
+    /// How rollouts have ended.
+    pub(crate) locked: u64,
+    pub(crate) rolled_back: u64,
+    pub(crate) reasons: BTreeMap<String, u64>,
+}
+
+impl Watch {
+    /// A record was replaced: `before` is what was there.
+    pub(crate) fn written(&mut self, before: &Snapshot, write: &Write, store: &Store) {
+        assert_eq!(write.fence, store.newest(), "a stale token has written");
+        assert!(write.fence >= self.fence, "an older token has written");
+        self.fence = write.fence;
+        assert_eq!(write.version, before.version, "a write has landed upon what it had not seen");
+        assert_eq!(store.version(), before.version + 1);
+        let (old, new) = (&before.record, &write.record);
+        assert!(new.edition > old.edition, "editions rise");
+        assert_eq!(Record::read(&new.bytes().unwrap()).unwrap(), **new, "what is written can be read");
+        match (&old.rollout, &new.rollout) {
+            (None, Some(rollout)) => {
+                assert_eq!(rollout.from, old.active);
+                assert!(rollout.candidate.number > old.numbered, "no number is given twice");
+            }
+            (Some(old), Some(new)) => {
+                assert_eq!(new.candidate, old.candidate, "one rollout at a time");
+                went_on(write, old, new);
+            }
+            (Some(rollout), None) => self.ended(old, new, rollout),
+            (None, None) => panic!("nothing was to be written"),
+        }
+        if new.rollout.is_some() {
+            assert_eq!(new.active, old.active, "outside its end, a rollout leaves the active revision alone");
+        }
+        for entry in &write.entries {
+            if let (Event::Promoting { findings }, Some(rollout)) = (&entry.event, &new.rollout)
+                && !findings.iter().any(|finding| is_of_small(&finding.scope))
+            {
+                self.unseen.insert(rollout.candidate.number);
+            }
+            if let Event::RollingBack { reason } = &entry.event {
+                let name = serde_json::to_value(reason).unwrap()["name"].as_str().unwrap().to_owned();
+                *self.reasons.entry(name).or_default() += 1;
+            }
+        }
+    }
+
+    fn ended(&mut self, old: &Record, new: &Record, rollout: &Rollout) {
+        let hash = rollout.candidate.hash;
+        if new.active == rollout.candidate {
+            self.locked += 1;
+            assert!(matches!(rollout.phase, Phase::Promoting { .. }), "locked without being decided on");
+            assert!(rollout.forced || !self.refused.contains(&hash), "a refused policy is active, unforced");
+            let nature = Nature::of(hash);
+            let is_excused = match nature {
+                Nature::Quiet => rollout.confirmed.is_some(),
+                Nature::DeniesOne => self.unseen.contains(&rollout.candidate.number),
+                _ => nature.is_fit(),
+            };
+            assert!(is_excused || !rollout.validates, "{nature:?} is locked");
+            self.refused.remove(&hash);
+        } else {
+            self.rolled_back += 1;
+            assert_eq!(new.active, old.active);
+            assert!(rollout.is_rolling_back());
+            if rollout.validates {
+                self.refused.insert(hash);
+            }
+        }
+    }
+
+    /// Looks at the fleet as it is at an instant.
+    pub(crate) fn look<'a>(&self, record: &Record, fleet: impl Iterator<Item = &'a Instance>, now: Micros) {
+        let fleet: Vec<&Instance> = fleet.filter(|instance| instance.belongs(now)).collect();
+        let enforced: BTreeSet<Revision> =
+            fleet.iter().filter_map(|instance| instance.follower.enforces()).collect();
+        assert!(enforced.len() <= 2, "more than two revisions are enforced: {enforced:?}");
+        let Some(rollout) = &record.rollout else { return };
+        let two = [rollout.from, rollout.candidate];
+        match rollout.phase {
+            Phase::Staging { .. } => {
+                assert!(
+                    !enforced.contains(&rollout.candidate),
+                    "the candidate is enforced before all hold it"
+                );
+            }
+            Phase::Switching { step, .. } | Phase::Validating { step, .. } => {
+                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+                for instance in fleet {
+                    let is_in = rollout.takes_in(step, instance.id);
+                    let enforces = instance.follower.enforces();
+                    assert!(
+                        is_in || enforces != Some(rollout.candidate),
+                        "{} is not in step {step}",
+                        instance.id
+                    );
+                }
+            }
+            Phase::Agreed { at } => {
+                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+                assert!(
+                    at <= now || !enforced.contains(&rollout.candidate),
+                    "somebody has swapped too early"
+                );
+            }
+            Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
+        }
+    }
+}
+
+fn is_of_small(scope: &Scope) -> bool {
+    matches!(scope, Scope::Tenant { name, .. } if name == "small")
+}
+
+/// A rollout has come to another phase, or to another driver.
+fn went_on(write: &Write, old: &Rollout, new: &Rollout) {
+    let is_whole = |since: Micros, next: Micros| {
+        assert!(next.since(since) >= settings().window, "a window was cut short");
+    };
+    match (&old.phase, &new.phase) {
+        (Phase::Validating { step, since }, Phase::Switching { step: to, since: next }) if step != to => {
+            is_whole(*since, *next);
+        }
+        (Phase::Validating { since, .. }, Phase::Promoting { since: next }) => is_whole(*since, *next),
+        (Phase::Promoting { .. }, Phase::Promoting { .. }) => {}
+        (_, Phase::Promoting { .. }) => assert!(!new.validates, "promoted without being validated"),
+        (Phase::RollingBack { .. }, phase) => {
+            assert!(matches!(phase, Phase::RollingBack { .. }), "who goes back goes back");
+        }
+        _ => {}
+    }
+    if let Phase::Switching { step, .. } = new.phase
+        && old.phase != new.phase
+    {
+        let share = (new.strategy.fraction(step) * write.live.len() as f64 + 1e-9) as usize;
+        let stay: BTreeSet<u64> = old.members.intersection(&write.live).copied().collect();
+        assert!(new.members.len() <= share.max(1).max(stay.len()), "more than its share is in step {step}");
+        assert!(new.members.is_superset(&stay), "who is in an earlier step stays in");
+    }
+}
