@@ -49,7 +49,7 @@ pub use log::ExecutionLog;
 pub use members::members;
 pub use micros::Micros;
 pub use phase::{Phase, Reason};
-pub use propose::{Proposal, Refused, confirm, propose, rollback};
+pub use propose::{Proposal, Refused, adopt, confirm, propose, rollback};
 pub use record::{Record, RecordError, Refusal, Rollout};
 pub use report::{Ask, ImageFault, Process, Report, Role, Wish};
 pub use revision::Revision;

@@ -115,6 +115,6 @@ fn micros(time: std::time::Duration) -> u64 {
 /// Ten years in microseconds: longer means nothing, and sums of instants stay exact in a script.
 const LONGEST: u64 = 315_360_000_000_000;
 
-fn unexpected(error: impl std::fmt::Display) -> Failure {
+pub(crate) fn unexpected(error: impl std::fmt::Display) -> Failure {
     Failure::Protocol(error.to_string())
 }

@@ -20,6 +20,7 @@ mod backend;
 mod cluster;
 mod connection;
 pub mod control;
+pub mod deployment;
 mod description;
 mod driver;
 mod failure;

@@ -67,6 +67,13 @@ pub enum Event {
         /// Instances that live and do not say that they decide by it.
         behind: Vec<u64>,
     },
+    /// A policy is active at once, because only whoever brought it lives.
+    Adopted {
+        /// Which.
+        revision: Revision,
+        /// By whom.
+        by: String,
+    },
     /// All are to go back.
     RollingBack {
         /// Why.

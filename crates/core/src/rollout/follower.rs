@@ -40,6 +40,12 @@ impl Follower {
         true
     }
 
+    /// What it has read last.
+    #[must_use]
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
     /// What it has to do; nothing before it has read a record.
     #[must_use]
     pub fn target(&self) -> Option<Target> {

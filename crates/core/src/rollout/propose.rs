@@ -47,6 +47,9 @@ pub enum Refused {
     /// There is nobody to enforce it.
     #[error("no instance of the fleet lives: start one, and try again")]
     NoInstance,
+    /// Others would be surprised.
+    #[error("other instances live: a policy comes to them by a rollout")]
+    OthersLive,
     /// Nobody remembers it.
     #[error("there is no revision {number} to go back to; there are {there:?}")]
     RevisionGone {
@@ -116,6 +119,27 @@ pub fn rollback(view: &View<'_>, to: Option<u64>, settings: Settings, by: String
     begin(view, proposal, false)
 }
 
+/// Puts a policy in force at once, because whoever brings it is the only instance that lives: there is nobody to be careful of, and
+/// no traffic but its own to judge by.
+///
+/// # Errors
+/// While a rollout is under way, if the policy is the active one or was rolled back and is not forced, or if others live.
+pub fn adopt(view: &View<'_>, proposal: &Proposal) -> Result<Change, Refused> {
+    check_quiet(view)?;
+    check_new(view, proposal)?;
+    let instances = view.reports.iter().filter(|report| report.role == Role::Instance).count();
+    match instances {
+        0 => return Err(Refused::NoInstance),
+        1 => {}
+        _ => return Err(Refused::OthersLive),
+    }
+    let mut next = view.record.next(view.now);
+    let execution_id = ExecutionId::after(next.last_execution.as_ref(), view.now);
+    let revision = next.adopt(proposal.hash, execution_id.clone());
+    let event = Event::Adopted { revision, by: proposal.proposer.clone() };
+    Ok((next, vec![Entry { execution_id, at: view.now, driver: view.fence, event }]))
+}
+
 /// Takes too little traffic for enough, in the rollout that is being validated. What fails fails nevertheless.
 ///
 /// # Errors
@@ -136,17 +160,24 @@ fn check_quiet(view: &View<'_>) -> Result<(), Refused> {
     })
 }
 
+/// Is it another policy, and none that was rolled back?
+fn check_new(view: &View<'_>, proposal: &Proposal) -> Result<(), Refused> {
+    let active = view.record.active;
+    if active.hash == proposal.hash {
+        return Err(Refused::AlreadyActive(active));
+    }
+    match view.record.refusal(proposal.hash) {
+        Some(refusal) if !proposal.forced => {
+            Err(Refused::RolledBackBefore { reason: refusal.reason.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn begin(view: &View<'_>, proposal: Proposal, validates: bool) -> Result<Change, Refused> {
     check_quiet(view)?;
     let from = view.record.active;
-    if from.hash == proposal.hash {
-        return Err(Refused::AlreadyActive(from));
-    }
-    if let Some(refusal) = view.record.refusal(proposal.hash)
-        && !proposal.forced
-    {
-        return Err(Refused::RolledBackBefore { reason: refusal.reason.clone() });
-    }
+    check_new(view, &proposal)?;
     if !view.reports.iter().any(|report| report.role == Role::Instance) {
         return Err(Refused::NoInstance);
     }

@@ -151,15 +151,27 @@ impl Record {
         self.refused.iter().find(|refusal| refusal.hash == hash)
     }
 
+    /// A policy is active without a rollout.
+    pub(crate) fn adopt(&mut self, hash: ImageHash, execution_id: ExecutionId) -> Revision {
+        self.numbered += 1;
+        self.last_execution = Some(execution_id);
+        self.activate(Revision { number: self.numbered, hash });
+        self.active
+    }
+
+    fn activate(&mut self, revision: Revision) {
+        let from = std::mem::replace(&mut self.active, revision);
+        self.earlier.retain(|earlier| earlier.hash != revision.hash && earlier.hash != from.hash);
+        self.earlier.push(from);
+        keep_newest(&mut self.earlier, MOST_EARLIER);
+        self.refused.retain(|refusal| refusal.hash != revision.hash);
+    }
+
     /// The rollout's end: the candidate is active.
     pub(crate) fn lock(&mut self) {
         let Some(rollout) = self.rollout.take() else { return };
-        let Rollout { candidate, from, .. } = rollout;
-        self.active = candidate;
-        self.earlier.retain(|revision| revision.hash != candidate.hash && revision.hash != from.hash);
-        self.earlier.push(from);
-        keep_newest(&mut self.earlier, MOST_EARLIER);
-        self.refused.retain(|refusal| refusal.hash != candidate.hash);
+        let from = rollout.from;
+        self.activate(rollout.candidate);
         if !rollout.validates {
             self.refuse(Refusal { hash: from.hash, reason: Reason::Cancelled { by: rollout.proposer } });
         }

@@ -73,7 +73,8 @@ impl Control {
                 Outcome::GoOnFrom(next) => head = Some(next),
             }
             let pause = LONGEST_PAUSE.min(Duration::from_millis(1 << attempt.min(10)));
-            tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.0..=1.0))).await;
+            let jittered = pause.mul_f64(rand::rng().random_range(0.0..=1.0));
+            tokio::time::sleep(jittered).await;
         }
         Err(Refused::Contended)
     }
