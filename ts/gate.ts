@@ -10,7 +10,14 @@ import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
 import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
-import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds, NativeSharing } from './native.ts'
+import type {
+  NativeCompiledPolicy,
+  NativeDeployment,
+  NativeGate,
+  NativeHot,
+  NativeNeeds,
+  NativeSharing,
+} from './native.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
 import { isAllowed, isForbidden, reasonOf } from './reason.ts'
@@ -329,7 +336,7 @@ export class Gate {
 
   /** What the policy in force grants tenants that it does not grant something of their own, whoever put it in force. */
   grants(): Grants {
-    return grantsOf(JSON.parse(this.native.spec()) as PolicySpec)
+    return grantsOf(this.spec())
   }
 
   /** Is it a policy of this definition that is in force, whoever its tenants are? */
@@ -361,6 +368,16 @@ export class Gate {
   /** What concerns all instances of a fleet. */
   get shared(): NativeSharing {
     return this.native
+  }
+
+  /** Its part in rollouts. */
+  get deployment(): NativeDeployment {
+    return this.native
+  }
+
+  /** The policy in force, but for its tenants. */
+  spec(): PolicySpec {
+    return JSON.parse(this.native.spec()) as PolicySpec
   }
 
   /** Decides nothing any more, while tickets are still handed in. */
