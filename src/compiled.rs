@@ -28,7 +28,7 @@ pub struct PolicyDraft {
     level: OptimizationLevel,
 }
 
-fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<Draft, Vec<Fault>> {
+pub fn drafted(spec_json: &str, level: OptimizationLevel) -> std::result::Result<Draft, Vec<Fault>> {
     let spec = Spec::parse(spec_json.as_bytes()).map_err(|fault| vec![fault])?;
     Draft::new(&spec, level)
 }

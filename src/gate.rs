@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, Float64Array, Function, Utf16String};
+use napi::bindgen_prelude::{AsyncTask, Float64Array, Utf16String};
 use napi_derive::napi;
 use tollgate_core::adjust::NotDone;
 use tollgate_core::policy::Part;
@@ -18,9 +18,9 @@ use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
 use crate::error::{self, closed, config};
 use crate::namespace::{self, InForce};
-use crate::session::Session;
-use crate::sharing::Wait;
 use crate::tickets::Settlement;
+
+mod fleet;
 
 /// What the engine holds at the moment.
 #[napi(object)]
@@ -304,43 +304,6 @@ impl Gate {
         Ok(())
     }
 
-    /// Resolves once every backend has answered, or has failed to, once.
-    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-    pub fn connect(&self) -> error::Result<AsyncTask<Wait>> {
-        self.with_session(|session| Ok(session.shared().ok_or_else(closed)?.connect()))
-    }
-
-    /// Calls a function with what is new at the backends, in JSON, as long as its environment lives.
-    #[napi(catch_unwind)]
-    pub fn on_news(&self, callback: Function<'_, String, ()>) -> error::Result<()> {
-        self.with_session(|session| {
-            let number = session.number();
-            session.shared().ok_or_else(closed)?.listen(number, &callback)
-        })
-    }
-
-    /// How each backend is doing, in JSON.
-    #[napi(catch_unwind)]
-    pub fn backends(&self) -> error::Result<String> {
-        self.with_session(|session| session.shared().ok_or_else(closed)?.backends())
-    }
-
-    /// How many instances live.
-    #[napi(catch_unwind)]
-    pub fn instances(&self) -> error::Result<f64> {
-        self.with_session(|session| Ok(f64::from(session.shared().ok_or_else(closed)?.instances())))
-    }
-
-    /// Gives leases back, if all limiters that share them leave; resolves when that is done, within a second.
-    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-    pub fn drain(&self) -> error::Result<AsyncTask<Wait>> {
-        self.with_session(|session| {
-            let all_leave = session.leave();
-            let shared = session.shared().ok_or_else(closed)?;
-            Ok(if all_leave { shared.drain() } else { Wait::over() })
-        })
-    }
-
     #[napi(catch_unwind)]
     pub fn close(&self, env: Env) {
         let mut sessions = self.sessions.borrow_mut();
@@ -348,12 +311,6 @@ impl Gate {
         if let Some((session, _)) = sessions.get(self.id) {
             session.close(Some(env.raw()), now);
         }
-    }
-
-    fn with_session<T>(&self, act: impl FnOnce(&mut Session) -> error::Result<T>) -> error::Result<T> {
-        let mut sessions = self.sessions.borrow_mut();
-        let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
-        act(session)
     }
 
     fn engine(&self) -> error::Result<Arc<Engine>> {

@@ -8,7 +8,8 @@
 //! 4. [`channel`]: all limiters of an environment; [`session`]: one of them; [`tickets`]: what it may give back.
 //! 5. [`hot`]: the functions on the path of a request, registered by hand; [`arguments`]: what they are told of it.
 //! 6. [`answer`]: the typed array in which a decision is left.
-//! 7. [`clock`], [`error`], [`upkeep`].
+//! 7. [`deploying`]: the part that a namespace takes in the rollouts of its fleet; [`observer`]: one who looks on; [`promised`].
+//! 8. [`clock`], [`error`], [`upkeep`].
 
 // Exported items are documented in ts/, which is where users meet them.
 #![allow(missing_docs, reason = "the macros generate public items without documentation")]
@@ -23,10 +24,13 @@ mod channel;
 mod clock;
 mod columns;
 mod compiled;
+mod deploying;
 mod error;
 mod gate;
 mod hot;
 mod namespace;
+mod observer;
+mod promised;
 mod session;
 mod sharing;
 mod tickets;

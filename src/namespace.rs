@@ -5,9 +5,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 use parking_lot::Mutex;
+use tollgate_core::policy::Compiled;
+use tollgate_core::rollout::Tallies;
 use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
+use tollgate_redis::control::{Store, Twin};
+use tollgate_redis::deployment::{Comparing, Deployment};
 
 use crate::compiled::{CompiledPolicy, Definition};
+use crate::deploying::{Standing, deploy};
 use crate::error::{Code, Error, Result, config, internal};
 use crate::sharing::{Shared, Sharing};
 
@@ -22,6 +27,10 @@ pub struct Space {
     /// Where its buckets are shared: how, and by which options.
     pub shared: Option<Shared>,
     sharing: Option<String>,
+    /// Its part in the rollouts of its fleet, once there is one.
+    deployment: OnceLock<Deployment>,
+    /// The store of a process by itself.
+    twin: OnceLock<Store>,
     /// How many of its limiters are about to close.
     pub leaving: AtomicUsize,
     /// The policy that it began with.
@@ -36,6 +45,32 @@ pub struct InForce {
 }
 
 impl Space {
+    /// Its part in the rollouts of its fleet; a process by itself begins to take one when it is asked for.
+    pub fn deployment(self: &Arc<Self>) -> Result<&Deployment> {
+        if let Some(deployment) = self.deployment.get() {
+            return Ok(deployment);
+        }
+        let twin = self.twin.get_or_init(|| Store::InProcess(Arc::new(Twin::new()))).clone();
+        let alone = deploy(self, 1, Standing::default(), move || Some(twin.clone()))?;
+        Ok(self.deployment.get_or_init(|| alone))
+    }
+
+    /// Where the state of its fleet is.
+    pub fn store(&self) -> Option<Store> {
+        match &self.shared {
+            Some(shared) => shared.store()(),
+            None => self.twin.get().cloned(),
+        }
+    }
+
+    /// Judges the same requests by another policy, too, or does not any more.
+    pub fn compare(&self, _comparing: Option<(Comparing, Compiled)>) {}
+
+    /// What came of it so far.
+    pub fn tallies(&self) -> Option<Tallies> {
+        None
+    }
+
     /// Has it stopped sharing? Then whoever comes now begins anew.
     fn is_ending(&self) -> bool {
         self.shared.as_ref().is_some_and(Shared::is_ending)
@@ -45,6 +80,10 @@ impl Space {
 impl InForce {
     fn new(definition: Definition) -> Self {
         Self { replacing: Mutex::default(), definition: Mutex::new(definition) }
+    }
+
+    pub fn definition(&self) -> Definition {
+        self.definition.lock().clone()
     }
 
     pub fn spec(&self) -> Arc<str> {
@@ -123,17 +162,25 @@ pub fn enter(
     spaces.retain(|_, space| space.strong_count() > 0);
     let read = sharing.as_deref().map(|json| Sharing::read(json, namespace)).transpose()?;
     let (hasher, compiled) = (hasher(), policy.compiled());
-    let (engine, shared) = match read {
-        None => (Arc::new(Engine::new(hasher, compiled, capacity, now).map_err(internal)?), None),
+    let (engine, shared, standing) = match read {
+        None => (Arc::new(Engine::new(hasher, compiled, capacity, now).map_err(internal)?), None, None),
         Some(sharing) => {
+            let standing = sharing.standing.clone();
             let engine = Engine::shared(hasher, compiled, capacity, now, sharing.settings);
             let engine = Arc::new(engine.map_err(|error| config(format!("policyDefinition: {error}")))?);
             let shared = sharing.start(Arc::clone(&engine))?;
-            (engine, Some(shared))
+            (engine, Some(shared), Some(standing))
         }
     };
     let in_force = Arc::new(InForce::new(policy.definition().clone()));
-    let space = Arc::new(Space { engine, in_force, shared, sharing, leaving: AtomicUsize::new(0), declared });
+    let (deployment, twin, leaving) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
+    let space = Space { engine, in_force, shared, sharing, deployment, twin, leaving, declared };
+    let space = Arc::new(space);
+    if let (Some(shared), Some(standing), Some(fleet)) = (&space.shared, standing, space.engine.fleet()) {
+        let deployment = deploy(&space, fleet.settings().instance, standing, shared.store())?;
+        // Nobody else has the namespace yet.
+        let _ = space.deployment.set(deployment);
+    }
     spaces.insert(namespace.to_owned(), Arc::downgrade(&space));
     Ok(space)
 }

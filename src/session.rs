@@ -56,6 +56,11 @@ impl Session {
         Self { gate, space, ruling, tickets, given_clock, last_seen, upkeep, leaves: false, number }
     }
 
+    /// The namespace, as long as it is open.
+    pub fn space(&self) -> Option<&Arc<Space>> {
+        self.space.as_ref()
+    }
+
     /// How its namespace is shared, if it is.
     pub fn shared(&self) -> Option<&Shared> {
         self.space.as_ref()?.shared.as_ref()

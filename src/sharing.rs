@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tollgate_core::lease::{OnFailure, Settings};
 use tollgate_core::{Engine, Nanos};
+use tollgate_redis::control::{Control, Store};
 use tollgate_redis::{Backend, Driver, Kind, Namespace, News, Role};
 
+use crate::deploying::Standing;
 use crate::error::{Result, config, internal};
 
 /// All background work of the process: one thread, which waits for the network most of the time.
@@ -23,7 +25,7 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread().worker_threads(1).thread_name("tollgate").enable_all().build()
 });
 
-fn runtime() -> Result<Handle> {
+pub fn runtime() -> Result<Handle> {
     match &*RUNTIME {
         Ok(runtime) => Ok(runtime.handle().clone()),
         Err(error) => Err(internal(format!("no thread for the background: {error}"))),
@@ -40,6 +42,8 @@ struct Options {
     credit: u64,
     on_backend_failure: Failing,
     timeout_ms: f64,
+    #[serde(flatten)]
+    standing: Standing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +57,8 @@ enum Failing {
 /// What a namespace is to share by, checked.
 pub struct Sharing {
     pub settings: Settings,
-    backends: Vec<Backend>,
+    pub standing: Standing,
+    pub backends: Vec<Backend>,
 }
 
 impl Sharing {
@@ -91,6 +96,7 @@ impl Sharing {
                 },
             },
             backends: options.backends.iter().enumerate().map(read).collect::<Result<_>>()?,
+            standing: options.standing,
         })
     }
 
@@ -98,11 +104,12 @@ impl Sharing {
     pub fn start(self, engine: Arc<Engine>) -> Result<Shared> {
         let listeners = Arc::new(Listeners::default());
         let heard = Arc::clone(&listeners);
+        let backends = self.backends.clone();
         let driver = Driver::start(&runtime()?, engine, self.backends, crate::clock::now, move |news| {
             heard.tell(&news);
         });
         let driver = driver.ok_or_else(|| internal("an engine that shares nothing"))?;
-        Ok(Shared { driver, listeners })
+        Ok(Shared { driver, listeners, backends })
     }
 }
 
@@ -110,6 +117,7 @@ impl Sharing {
 pub struct Shared {
     driver: Driver,
     listeners: Arc<Listeners>,
+    backends: Vec<Backend>,
 }
 
 /// How a backend is doing, as JavaScript reads it.
@@ -202,6 +210,17 @@ impl Shared {
             })
             .collect();
         serde_json::to_string(&statuses).map_err(internal)
+    }
+
+    /// Where the fleet's state is: on the first backend, whenever that is connected.
+    pub fn store(&self) -> impl Fn() -> Option<Store> + Send + Sync + use<> {
+        let first = self.driver.first();
+        move || first().map(|connection| Store::Redis(Control::new(connection)))
+    }
+
+    /// Who they are.
+    pub fn addresses(&self) -> Vec<Backend> {
+        self.backends.clone()
     }
 
     /// How many instances live.

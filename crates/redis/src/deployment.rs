@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tollgate_core::policy::ImageHash;
 use tollgate_core::rollout::{
-    ExecutionId, ExecutionLog, Micros, Process, Proposal, Record, RecordError, Refused, Report, Round,
+    ExecutionId, ExecutionLog, Micros, Process, Proposal, Record, RecordError, Refused, Report, Role, Round,
     Settings, Tallies, Wish,
 };
 
@@ -80,8 +80,11 @@ pub struct Member {
     pub instance: u64,
     /// Where it runs, and as what.
     pub process: Process,
-    /// What it decides by to begin with, which is at hand; and how that comes into force where it is new to the fleet.
-    pub declared: Proposal,
+    /// Does it decide on requests, or look on?
+    pub role: Role,
+    /// What it decides by to begin with, which is at hand; and how that comes into force where it is new to the fleet. Whoever looks on
+    /// has none.
+    pub declared: Option<Proposal>,
 }
 
 /// What somebody wants.
@@ -142,6 +145,8 @@ pub struct Seen {
     pub reports: Vec<Report>,
     /// The rollout that is under way, or the last one that this instance has seen.
     pub log: Option<ExecutionLog>,
+    /// Has the store been read?
+    pub looked: bool,
     /// Why it takes no part at present.
     pub failure: Option<String>,
 }

@@ -171,6 +171,12 @@ impl Driver {
         self.shared.fleet().map_or(1, Fleet::instances)
     }
 
+    /// A connection to the first backend, whenever there is one.
+    pub fn first(&self) -> impl Fn() -> Option<Connection> + Send + Sync + use<> {
+        let first = self.shared.backends.first().cloned();
+        move || first.as_ref()?.connection.load_full().map(|connection| (*connection).clone())
+    }
+
     /// Gives leases back and ends; resolves once that is done, within a second.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
         let _ = self.stop.send(true);

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tollgate_core::policy::ImageHash;
 use tollgate_core::rollout::log::Outcome;
 use tollgate_core::rollout::{
-    Judged, Micros, Process, Proposal, Refused, Settings, Steps, Strategy, Tallies, Wish,
+    Judged, Micros, Process, Proposal, Refused, Role, Settings, Steps, Strategy, Tallies, Wish,
 };
 use tollgate_redis::control::{Control, Store, Twin};
 use tollgate_redis::deployment::{Comparing, Deployment, Member, NotDone, Policies};
@@ -93,7 +93,8 @@ impl Instance {
     fn start(number: u64, declared: ImageHash, store: Store) -> Self {
         let policies = Arc::new(Plain { traffic: Mutex::new((1_000, 0)), ..Plain::default() });
         let process = Process { host: "here".to_owned(), pid: number.to_string(), ..Process::default() };
-        let member = Member { instance: number, process, declared: proposal(declared) };
+        let member =
+            Member { instance: number, process, role: Role::Instance, declared: Some(proposal(declared)) };
         let known = Arc::clone(&policies);
         let deployment = Deployment::start(&Handle::current(), member, move || Some(store.clone()), known);
         Self { deployment, policies }
@@ -282,7 +283,12 @@ async fn a_process_by_itself_goes_the_same_way() {
 #[tokio::test]
 async fn without_a_store_what_is_wanted_is_refused_at_once() {
     let policies = Arc::new(Plain::default());
-    let member = Member { instance: 1, process: Process::default(), declared: proposal(OLD) };
+    let member = Member {
+        instance: 1,
+        process: Process::default(),
+        role: Role::Instance,
+        declared: Some(proposal(OLD)),
+    };
     let deployment = Deployment::start(&Handle::current(), member, || None, policies);
     let refused = deployment.apply(proposal(NEW), stored(NEW)).await;
     assert!(matches!(refused, Err(NotDone::Unavailable(_))), "{refused:?}");

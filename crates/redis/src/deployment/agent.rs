@@ -57,7 +57,9 @@ impl<P: Policies> Agent<P> {
         tell: watch::Sender<Arc<Seen>>,
     ) -> Self {
         let mut follower = Follower::new(member.instance);
-        follower.hold(member.declared.hash);
+        if let Some(declared) = &member.declared {
+            follower.hold(declared.hash);
+        }
         Self {
             member,
             store,
@@ -136,7 +138,9 @@ impl<P: Policies> Agent<P> {
         let not_connected = || Failure::Unreachable("the first backend is not connected".to_owned());
         let store = (self.store)().ok_or_else(not_connected)?;
         // An instant may have come at which it swaps.
-        self.decide_as_told().await;
+        if self.member.role == Role::Instance {
+            self.decide_as_told().await;
+        }
         for _ in 0..MOST_LOOKS {
             let glance = self.report(&store).await?;
             if self.version == Some(glance.version) && !self.is_busy() {
@@ -154,13 +158,14 @@ impl<P: Policies> Agent<P> {
         let asked = Instant::now();
         let fleet = Fleet::understood(store.read().await?)?;
         self.seen.reports.clone_from(&fleet.reports);
+        self.seen.looked = true;
         let Some(record) = fleet.record.clone() else { return self.found(store, &fleet).await };
         if !self.membership.may_follow(asked) {
             return Ok(false);
         }
         self.follower.read(record.clone());
         self.version = Some(fleet.version);
-        let changed = self.follow(store).await?;
+        let changed = self.member.role == Role::Instance && self.follow(store).await?;
         self.observe(store, &record, &fleet).await;
         // What is so now is to be reported before anything else happens.
         Ok(changed || self.act(store, &record, &fleet).await?)
@@ -168,7 +173,11 @@ impl<P: Policies> Agent<P> {
 
     /// Is there more to do than to say that it lives?
     fn is_busy(&self) -> bool {
-        !self.booted || !self.wanted.is_empty() || self.has_rollout()
+        self.has_to_settle_in() || !self.wanted.is_empty() || self.has_rollout()
+    }
+
+    fn has_to_settle_in(&self) -> bool {
+        self.member.declared.is_some() && !self.booted
     }
 
     fn has_rollout(&self) -> bool {
@@ -192,7 +201,7 @@ impl<P: Policies> Agent<P> {
     async fn report(&mut self, store: &Store) -> Result<Glance, NotDone> {
         let report = Report {
             instance: self.member.instance,
-            role: Role::Instance,
+            role: self.member.role,
             joined: self.joined.unwrap_or_default(),
             follows: self.follower.follows(),
             enforces: self.follower.enforces(),
@@ -246,8 +255,8 @@ impl<P: Policies> Agent<P> {
         if enforces == Some(revision) || !self.follower.held().contains(&revision.hash) {
             return false;
         }
-        let in_force = enforces.map_or(self.member.declared.hash, |revision| revision.hash);
-        if in_force != revision.hash {
+        let in_force = enforces.map(|revision| revision.hash).or(self.declared());
+        if in_force != Some(revision.hash) {
             let policies = Arc::clone(&self.policies);
             if let Err(why) = blocking(move || policies.enforce(revision.hash)).await {
                 self.follower.refuse(revision, why);
@@ -308,8 +317,8 @@ impl<P: Policies> Agent<P> {
     }
 
     /// The hash of what it has begun with.
-    pub(super) fn declared(&self) -> ImageHash {
-        self.member.declared.hash
+    pub(super) fn declared(&self) -> Option<ImageHash> {
+        self.member.declared.as_ref().map(|declared| declared.hash)
     }
 }
 

@@ -28,11 +28,12 @@ impl<P: Policies> Agent<P> {
         let is_old = matches!(store, Store::InProcess(_)) || self.is_alone_for_long();
         let enforced: Vec<_> = fleet.reports.iter().filter_map(|report| report.enforces.as_ref()).collect();
         let newest = enforced.iter().copied().max().copied();
+        let Some(declared) = self.declared() else { return Ok(false) };
         if !is_old || newest.is_some() && newest != self.follower.enforces() {
             return Ok(false);
         }
         let Some(fence) = store.acquire(self.member.instance, LOCK).await? else { return Ok(false) };
-        let record = Record::found(self.declared(), enforced, fleet.now);
+        let record = Record::found(declared, enforced, fleet.now);
         if let Some(stored) = self.policies.stored(record.active.hash) {
             store.put_image(&record.active.hash.0, &stored).await?;
         }
@@ -79,11 +80,11 @@ impl<P: Policies> Agent<P> {
         if self.booted || self.follower.enforces().is_none() {
             return;
         }
-        match boot(record, self.declared()) {
+        let Some(proposal) = self.member.declared.clone() else { return };
+        match boot(record, proposal.hash) {
             Boot::Propose if record.rollout.is_some() => return,
             Boot::Propose => {
                 let (reply, _) = tokio::sync::oneshot::channel();
-                let proposal = self.member.declared.clone();
                 let wanted = match self.policies.stored(proposal.hash) {
                     Some(stored) if self.has_company(fleet) => Wanted::Apply { proposal, stored },
                     Some(stored) => Wanted::Adopt { proposal, stored },
@@ -213,7 +214,9 @@ impl<P: Policies> Agent<P> {
             let _ = store.confirm(written, 1, REPLICATED).await;
         }
         if let Some(log) = &mut self.seen.log {
-            entries.iter().for_each(|entry| log.conclude(entry));
+            for entry in entries {
+                log.conclude(entry);
+            }
         }
         if next.rollout.is_none() {
             let named = next.earlier.iter().chain([&next.active]).map(|revision| revision.hash.0);

@@ -1,0 +1,109 @@
+//! What concerns the fleet that a limiter belongs to: its backends, and its rollouts.
+
+use std::sync::Arc;
+
+use napi::Env;
+use napi::bindgen_prelude::{AsyncTask, Function, Object};
+use napi_derive::napi;
+
+use super::Gate;
+use crate::compiled::CompiledPolicy;
+use crate::error::{self, closed};
+use crate::namespace::Space;
+use crate::observer;
+use crate::session::Session;
+use crate::sharing::{Shared, Wait};
+
+#[napi]
+impl Gate {
+    /// Resolves once every backend has answered, or has failed to, once.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn connect(&self) -> error::Result<AsyncTask<Wait>> {
+        self.with_session(|session| Ok(session.shared().ok_or_else(closed)?.connect()))
+    }
+
+    /// Calls a function with what is new at the backends, in JSON, as long as its environment lives.
+    #[napi(catch_unwind)]
+    pub fn on_news(&self, callback: Function<'_, String, ()>) -> error::Result<()> {
+        self.with_session(|session| {
+            let number = session.number();
+            session.shared().ok_or_else(closed)?.listen(number, &callback)
+        })
+    }
+
+    /// How each backend is doing, in JSON.
+    #[napi(catch_unwind)]
+    pub fn backends(&self) -> error::Result<String> {
+        self.with_session(|session| session.shared().ok_or_else(closed)?.backends())
+    }
+
+    /// How many instances live.
+    #[napi(catch_unwind)]
+    pub fn instances(&self) -> error::Result<f64> {
+        self.with_session(|session| Ok(f64::from(session.shared().ok_or_else(closed)?.instances())))
+    }
+
+    /// Proposes a policy to the fleet; resolves to what the rollout is called, once it has begun.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn propose<'env>(
+        &self,
+        env: &'env Env,
+        policy: &CompiledPolicy,
+        options: String,
+    ) -> error::Result<Object<'env>> {
+        self.with_space(|space| observer::propose(env, space.deployment()?, policy, &options))
+    }
+
+    /// Goes back to a revision, or to the last good one (-1); or cancels the rollout that is under way.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn roll_back<'env>(&self, env: &'env Env, to: f64, options: String) -> error::Result<Object<'env>> {
+        self.with_space(|space| observer::roll_back(env, space.deployment()?, to, &options))
+    }
+
+    /// Asks something of the rollout that is under way: `confirm` or `cancel`.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn ask_rollout<'env>(&self, env: &'env Env, what: String, by: String) -> error::Result<Object<'env>> {
+        self.with_space(|space| observer::ask(env, space.deployment()?, &what, by))
+    }
+
+    /// What is known of the fleet and its rollouts, in JSON.
+    #[napi(catch_unwind)]
+    pub fn fleet(&self) -> error::Result<String> {
+        self.with_space(|space| observer::known(space.deployment()?))
+    }
+
+    /// The newest entries of the audit trail, in JSON.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn audit<'env>(&self, env: &'env Env, count: u32) -> error::Result<Object<'env>> {
+        self.with_space(|space| observer::audited(env, space.store(), count))
+    }
+
+    /// What each backend was found to be, in JSON.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn inspect<'env>(&self, env: &'env Env) -> error::Result<Object<'env>> {
+        self.with_space(|space| {
+            let backends = space.shared.as_ref().map(Shared::addresses).unwrap_or_default();
+            observer::inspected(env, backends)
+        })
+    }
+
+    /// Gives leases back, if all limiters that share them leave; resolves when that is done, within a second.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn drain(&self) -> error::Result<AsyncTask<Wait>> {
+        self.with_session(|session| {
+            let all_leave = session.leave();
+            let shared = session.shared().ok_or_else(closed)?;
+            Ok(if all_leave { shared.drain() } else { Wait::over() })
+        })
+    }
+
+    fn with_session<T>(&self, act: impl FnOnce(&mut Session) -> error::Result<T>) -> error::Result<T> {
+        let mut sessions = self.sessions.borrow_mut();
+        let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
+        act(session)
+    }
+
+    fn with_space<T>(&self, act: impl FnOnce(&Arc<Space>) -> error::Result<T>) -> error::Result<T> {
+        self.with_session(|session| act(session.space().ok_or_else(closed)?))
+    }
+}
