@@ -37,7 +37,13 @@ interface Station {
   mark: MountMark | undefined
 }
 
-const BODY_PARSERS = new Set(['jsonParser', 'urlencodedParser', 'rawParser', 'textParser', 'multerMiddleware'])
+const BODY_PARSERS = new Set([
+  'jsonParser',
+  'urlencodedParser',
+  'rawParser',
+  'textParser',
+  'multerMiddleware',
+])
 const LIMITER_NAMES = /rate.?limit|slow.?down|throttle|hitlimit|brute/i
 /** So many routes are named in one finding. */
 const MOST_NAMED = 5
@@ -55,6 +61,7 @@ function isApp(app: unknown): app is App {
 }
 
 function stackOf(app: App): Layer[] {
+  // eslint-disable-next-line no-underscore-dangle -- what Express 4 calls it
   return (app._router ?? routerOf(app))?.stack ?? []
 }
 
@@ -93,14 +100,20 @@ class Inspection {
     return [...this.found.values()]
   }
 
-  private route(layer: Layer, route: NonNullable<Layer['route']>, way: readonly Station[], prefix: string): void {
+  private route(
+    layer: Layer,
+    route: NonNullable<Layer['route']>,
+    way: readonly Station[],
+    prefix: string,
+  ): void {
     const path = prefix + (typeof route.path === 'string' ? route.path : pathOf(layer))
     const place = prefix + placeOf(layer)
-    const own = [...way.filter((above) => isOnWay(above, place, path))]
+    const own = way.filter((above) => isOnWay(above, place, path))
     for (const inner of route.stack) {
       own.push(this.pass({ ...station(inner, prefix), place, isEverywhere: false }, own))
     }
-    if (!own.some(({ mark, handle, name }) => mark !== undefined || isLimiter(name, handle))) this.unguarded.push(path)
+    if (!own.some(({ mark, handle, name }) => mark !== undefined || isLimiter(name, handle)))
+      this.unguarded.push(path)
   }
 
   /** Judges something by what requests have passed before they come to it. */
@@ -111,7 +124,10 @@ class Inspection {
       this.marks.push(next.mark)
       this.limiter(next.mark, before, where)
     } else if (isLimiter(next.name, next.handle) && before.some(({ mark }) => mark !== undefined)) {
-      this.add('warning', `another limiter, ${next.name}, is in the chain${where}: requests are counted by both`)
+      this.add(
+        'warning',
+        `another limiter, ${next.name}, is in the chain${where}: requests are counted by both`,
+      )
     }
     return next
   }
@@ -123,7 +139,10 @@ class Inspection {
     }
     const other = before.find((above) => above.mark === undefined && isLimiter(above.name, above.handle))
     if (other !== undefined) {
-      this.add('warning', `another limiter, ${other.name}, is in the chain${where}: requests are counted by both`)
+      this.add(
+        'warning',
+        `another limiter, ${other.name}, is in the chain${where}: requests are counted by both`,
+      )
     }
     const parser = before.find(({ name }) => BODY_PARSERS.has(name))
     if (parser !== undefined) {
@@ -145,7 +164,9 @@ function station(layer: Layer, prefix: string): Station {
 
 /** Whether requests of a route pass this on their way. */
 function isOnWay(above: Station, place: string, path: string): boolean {
-  return above.isEverywhere || above.place === place || path === above.place || path.startsWith(`${above.place}/`)
+  return (
+    above.isEverywhere || above.place === place || path === above.place || path.startsWith(`${above.place}/`)
+  )
 }
 
 function isLimiter(name: string, handle: Layer['handle']): boolean {

@@ -23,14 +23,14 @@ export class AppSight {
 
   constructor(private readonly options: SightOptions) {}
 
-  /** Marks a handler, so that it is known again in an app. Gives what looks at its first requests. */
+  /** Marks a handler, so that it is known again in an app. */
   mounted(handler: Middleware, rule: string | undefined): void {
     const { addresses } = this.options
     mark(handler, { limiter: this.limiter, rule, addresses, isForwarded: () => this.isForwarded })
   }
 
   /** What looks at the first requests of a mount. */
-  looker(): (req: HttpRequest) => void {
+  readonly looker = (): ((req: HttpRequest) => void) => {
     let left = LOOKED_AT
     return (req) => {
       if (left === 0) return

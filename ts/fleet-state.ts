@@ -2,7 +2,13 @@
 
 import type { NativeDeployment } from './native.ts'
 import type { StrategyJson } from './rollout-settings.ts'
-import type { ExecutionLog, FleetInstance, FleetRevision, FleetStatus, RolloutStatus } from './rollout-types.ts'
+import type {
+  ExecutionLog,
+  FleetInstance,
+  FleetRevision,
+  FleetStatus,
+  RolloutStatus,
+} from './rollout-types.ts'
 
 interface Phase {
   name: RolloutStatus['phase']

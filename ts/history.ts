@@ -4,17 +4,19 @@ import { timestamp } from './rollout.ts'
 import type { AuditEntry, History } from './rollout-types.ts'
 
 interface TrailJson {
-  entries: { number: number; at: number; execution_id: string; event: string; [detail: string]: unknown }[]
+  /** Times are in microseconds; what an entry says may be of a later version, and not understood. */
+  entries: { number: number; at: number; said: { execution_id: string; event: string; at: number } | null }[]
   intact: boolean
-  broken?: string
+  broken: string | null
 }
 
-/** From the JSON of the addon, whose times are in microseconds. */
+/** From the JSON of the addon. */
 export function historyOf(json: string): History {
-  const { entries, ...trail } = JSON.parse(json) as TrailJson
-  const shown = entries.map(({ at, ...entry }): AuditEntry => ({
-    ...entry,
-    time: timestamp(new Date(at / 1_000)),
-  }))
-  return { entries: shown, ...trail }
+  const { entries, intact, broken } = JSON.parse(json) as TrailJson
+  return { entries: entries.map(shown), intact, ...(broken === null ? {} : { broken }) }
+}
+
+function shown({ number, at, said }: TrailJson['entries'][number]): AuditEntry {
+  const { at: _at, ...told } = said ?? { execution_id: '', event: 'unknown', at }
+  return { number, time: timestamp(new Date(at / 1_000)), ...told }
 }

@@ -109,7 +109,10 @@ export class PolicyChanges {
     const { definition } = this.source
     const lines = specDiff(this.gate.spec(), next.policy)
     if (!this.gate.isInForce(definition.policy)) return lines
-    return [...lines, ...(tenantDiff(definition, next) ?? ['tenants are loaded by functions, and not compared'])]
+    return [
+      ...lines,
+      ...(tenantDiff(definition, next) ?? ['tenants are loaded by functions, and not compared']),
+    ]
   }
 
   private announce(kind: PolicyEvent['kind']): void {

@@ -13,7 +13,6 @@ const MOST_COMPARED = 100_000
 export function specDiff(from: PolicySpec, to: PolicySpec): string[] {
   const { rules: rulesBefore, tiers: tiersBefore, ...before } = from
   const { rules: rulesAfter, tiers: tiersAfter, ...after } = to
-  const byName = ({ name, ...rule }: PolicySpec['rules'][number]): [string, unknown] => [name, rule]
   return [
     ...fields('', before, after),
     ...entries('tier', new Map(Object.entries(tiersBefore)), new Map(Object.entries(tiersAfter))),
@@ -36,12 +35,19 @@ function tenantsOf(overrides: unknown): Map<string, unknown> | undefined {
   if (overrides instanceof Map) return overrides.size > MOST_COMPARED ? undefined : overrides
   if (Array.isArray(overrides)) {
     if (overrides.length > MOST_COMPARED) return undefined
-    const named = ({ tenant, ...own }: { tenant: string }): [string, unknown] => [tenant, own]
-    return new Map((overrides as { tenant: string }[]).map(named))
+    return new Map((overrides as { tenant: string }[]).map(byTenant))
   }
   if (!isObject(overrides)) return undefined
   const all = Object.entries(overrides)
   return all.length > MOST_COMPARED ? undefined : new Map(all)
+}
+
+function byName({ name, ...rule }: PolicySpec['rules'][number]): [string, unknown] {
+  return [name, rule]
+}
+
+function byTenant({ tenant, ...own }: { tenant: string }): [string, unknown] {
+  return [tenant, own]
 }
 
 function entries(

@@ -41,9 +41,12 @@ export interface RolloutGiven {
 const WINDOW_MS = 60_000
 const DEADLINE_MS = 15 * 60_000
 
+function micros(milliseconds: number): number {
+  return milliseconds * 1_000
+}
+
 export function rolloutSettings({ rollout = {}, rollbackThreshold = 0.05 }: RolloutGiven): RolloutSettings {
   const { observationWindow = WINDOW_MS, strategy = 'rolling', steps = [0.1, 0.5, 1] } = rollout
-  const micros = (milliseconds: number): number => milliseconds * 1_000
   return {
     strategy: strategy === 'rolling' ? { rolling: steps } : strategy,
     settings: {
@@ -67,10 +70,18 @@ export function rolloutIssues({ rollout = {} }: RolloutGiven, root: string): Con
   const issues: ConfigIssue[] = []
   const { strategy, steps, lead, deadline, observationWindow = WINDOW_MS } = rollout
   if (steps !== undefined && strategy === 'simultaneous') {
-    issues.push({ path: `${root}.steps`, given: `[${steps.join(', ')}]`, accepted: "with strategy: 'rolling', or left out" })
+    issues.push({
+      path: `${root}.steps`,
+      given: `[${steps.join(', ')}]`,
+      accepted: "with strategy: 'rolling', or left out",
+    })
   }
   if (lead !== undefined && strategy !== 'simultaneous') {
-    issues.push({ path: `${root}.lead`, given: `${lead} ms`, accepted: "with strategy: 'simultaneous', or left out" })
+    issues.push({
+      path: `${root}.lead`,
+      given: `${lead} ms`,
+      accepted: "with strategy: 'simultaneous', or left out",
+    })
   }
   if (deadline !== undefined && deadline < observationWindow) {
     const accepted = `at least observationWindow, which is ${observationWindow} ms`

@@ -1,6 +1,5 @@
 /** Rollouts, as they are asked for and told of. Types only. */
 
-import type { AppliedPolicy } from './limiter-types.ts'
 import type { RolloutOptions } from './types.ts'
 
 /** Options of {@link Limiter.applyPolicy} and {@link Limiter.rollback}. */
@@ -150,9 +149,13 @@ export type RolloutEvent =
       log: ExecutionLog
     }
 
-/** How a rollout ended, with what is in force now. */
-export interface RolloutResult extends AppliedPolicy {
+/** How a rollout ended, and what is in force now. */
+export interface RolloutResult {
   status: 'locked' | 'rolled_back'
+  /** The number of the policy in force: of a fleet, or after a rollout, the fleet's; otherwise this process's. */
+  revision: number
+  /** SHA-256 of its content. */
+  hash: string
   log: ExecutionLog
   /** Why it was rolled back. */
   reason?: string | undefined
@@ -166,7 +169,8 @@ export interface RolloutResult extends AppliedPolicy {
  * for await (const event of rollout) if (event.kind === 'stage') console.log(event.stage.stage, event.stage.status)
  * const { status, reason } = await rollout
  */
-export interface Rollout extends Promise<RolloutResult>, AsyncIterable<RolloutEvent> {
+export interface Rollout<Result extends RolloutResult = RolloutResult>
+  extends Promise<Result>, AsyncIterable<RolloutEvent> {
   /** What it is called; null until the fleet knows of it. */
   readonly id: string | null
   /** How it stands. Another object each time that something has changed. */

@@ -18,7 +18,10 @@ import type {
 } from './rollout-types.ts'
 
 /** What is found in a stage that is run here. */
-export type Found = { findings: TopologyFinding[] } | { output: CompilationOutput }
+export type Found =
+  | { findings: TopologyFinding[] }
+  | { output: CompilationOutput }
+  | { instances_updated: number; instances_pending: number }
 
 /** How often the fleet is looked at while somebody waits for it, in milliseconds. */
 const POLL_MS = 50
@@ -28,12 +31,12 @@ const MISSED_MS = 2_000
 const ENTRIES = 200
 
 /** Runs a rollout: the stages before the fleet knows of it, the proposal, and what is done in the end. */
-export type Conduct = (rollout: RunningRollout) => Promise<RolloutResult>
+export type Conduct<Result> = (rollout: RunningRollout) => Promise<Result>
 
-export class RunningRollout implements Rollout {
+export class RunningRollout<Result extends RolloutResult = RolloutResult> implements Rollout<Result> {
   log = emptyLog()
   readonly [Symbol.toStringTag] = 'Rollout'
-  private readonly result: Promise<RolloutResult>
+  private readonly result: Promise<Result>
   private readonly listeners = new Set<(event: RolloutEvent | undefined) => void>()
   private over: RolloutEvent | undefined
   private failure: { error: unknown } | undefined
@@ -41,7 +44,7 @@ export class RunningRollout implements Rollout {
 
   constructor(
     private readonly deployment: NativeDeployment,
-    conduct: Conduct,
+    conduct: Conduct<Result>,
   ) {
     this.result = this.run(conduct)
   }
@@ -59,8 +62,8 @@ export class RunningRollout implements Rollout {
   }
 
   // oxlint-disable-next-line unicorn/no-thenable -- awaiting a rollout gives how it ended
-  then<Kept = RolloutResult, Caught = never>(
-    kept?: ((result: RolloutResult) => Kept | PromiseLike<Kept>) | null,
+  then<Kept = Result, Caught = never>(
+    kept?: ((result: Result) => Kept | PromiseLike<Kept>) | null,
     caught?: ((error: unknown) => Caught | PromiseLike<Caught>) | null,
   ): Promise<Kept | Caught> {
     return this.result.then(kept, caught)
@@ -68,11 +71,11 @@ export class RunningRollout implements Rollout {
 
   catch<Caught = never>(
     caught?: ((error: unknown) => Caught | PromiseLike<Caught>) | null,
-  ): Promise<RolloutResult | Caught> {
+  ): Promise<Result | Caught> {
     return this.result.catch(caught)
   }
 
-  finally(act?: (() => void) | null): Promise<RolloutResult> {
+  finally(act?: (() => void) | null): Promise<Result> {
     return this.result.finally(act)
   }
 
@@ -94,10 +97,10 @@ export class RunningRollout implements Rollout {
   }
 
   /** Runs a stage; what it finds is in the log. */
-  async stage<Result extends Found & { status?: StageStatus }>(
+  async stage<Finding extends Found & { status?: StageStatus }>(
     name: StageName,
-    find: () => Promise<Result>,
-  ): Promise<Result> {
+    find: () => Promise<Finding>,
+  ): Promise<Finding> {
     const start = performance.now()
     const elapsed = (): number => Math.round(performance.now() - start)
     this.set(name, { status: 'running', duration_ms: 0 })
@@ -166,7 +169,7 @@ export class RunningRollout implements Rollout {
     return outcome
   }
 
-  private async run(conduct: Conduct): Promise<RolloutResult> {
+  private async run(conduct: Conduct<Result>): Promise<Result> {
     try {
       return await conduct(this)
     } catch (error) {

@@ -1,9 +1,11 @@
 /** A limiter's way to rollouts: it runs the stages before the fleet knows of one, proposes, and follows. */
 
+import type { EventEmitter } from 'node:events'
 import type { AppSight } from './app-sight.ts'
 import { TollgateRolloutError } from './errors.ts'
 import type { Fleet } from './fleet.ts'
 import { FleetReader, fleetStatus, rolloutStatus, type FleetState } from './fleet-state.ts'
+import { FleetWatch } from './fleet-watch.ts'
 import type { Gate } from './gate.ts'
 import { historyOf } from './history.ts'
 import type { AppliedPolicy, CompileReport } from './limiter-types.ts'
@@ -12,7 +14,12 @@ import type { PolicyChanges, Prepared } from './policy-changes.ts'
 import type { PolicyDefinition } from './policy-types.ts'
 import { compilationOutput } from './policy-stage.ts'
 import { RunningRollout, timestamp } from './rollout.ts'
-import { proposalSettings, type ProposalSettings, type RolloutGiven } from './rollout-settings.ts'
+import {
+  proposalSettings,
+  rolloutSettings,
+  type ProposalSettings,
+  type RolloutGiven,
+} from './rollout-settings.ts'
 import type {
   ApplyOptions,
   FleetStatus,
@@ -27,7 +34,7 @@ import {
   instanceFindings,
   nodeFindings,
   workerFindings,
-  type Inspection,
+  type Inspected,
 } from './topology.ts'
 
 /** What rollouts are made of. */
@@ -39,21 +46,36 @@ export interface RolloutParts {
   /** The limiter's own options about rollouts. */
   defaults: RolloutGiven
   apps: AppSight
-  /** Called when this limiter begins a rollout. */
-  begun: () => void
+  events: EventEmitter
   /** @throws {@link TollgateClosedError} after the limiter was closed. */
   open: () => void
 }
 
+/** What is known of a fleet before there is one. */
+const NOTHING: FleetState = { record: null, reports: [], log: null, failure: null }
+
 export class Rollouts {
   private readonly reader: FleetReader
+  private readonly watch: FleetWatch
+  /** A process by itself takes no part in rollouts before its first. */
+  private takesPart: boolean
 
   constructor(private readonly parts: RolloutParts) {
-    this.reader = new FleetReader(parts.gate.deployment)
+    const { gate, fleet, events, defaults } = parts
+    this.reader = new FleetReader(gate.deployment)
+    this.takesPart = fleet !== undefined
+    const patienceMs = rolloutSettings(defaults).settings.patience / 1_000
+    this.watch = new FleetWatch({ reader: this.reader, events, patienceMs, now: () => performance.now() })
+    if (this.takesPart) this.watch.begin()
   }
 
-  apply(definition: PolicyDefinition, options: ApplyOptions = {}): RunningRollout {
-    return new RunningRollout(this.parts.gate.deployment, async (rollout) => {
+  /** Tells of nothing any more. */
+  stop(): void {
+    this.watch.stop()
+  }
+
+  apply(definition: PolicyDefinition, options: ApplyOptions = {}): RunningRollout<AppliedPolicy> {
+    return new RunningRollout<AppliedPolicy>(this.parts.gate.deployment, async (rollout) => {
       this.parts.open()
       const settings = proposalSettings(options, this.parts.defaults)
       return this.isAtOnce(options)
@@ -63,7 +85,7 @@ export class Rollouts {
   }
 
   rollback(revision: number | undefined, options: ApplyOptions = {}): RunningRollout {
-    const { gate, begun, open } = this.parts
+    const { gate, open } = this.parts
     return new RunningRollout(gate.deployment, async (rollout) => {
       open()
       const settings = proposalSettings(options, this.parts.defaults)
@@ -71,10 +93,10 @@ export class Rollouts {
       for (const stage of ['policy_compilation', 'redis_topology_validation'] as const) {
         rollout.set(stage, { status: 'skipped' })
       }
-      begun()
+      this.begin()
       const to = revision ?? -1
       await rollout.proposed(() => gate.deployment.rollBack(to, JSON.stringify(settings)), settings.proposer)
-      return this.concluded(rollout, undefined)
+      return concluded(rollout)
     })
   }
 
@@ -93,7 +115,12 @@ export class Rollouts {
   }
 
   private state(): FleetState {
-    return this.reader.read()
+    return this.takesPart ? this.reader.read() : NOTHING
+  }
+
+  private begin(): void {
+    this.takesPart = true
+    this.watch.begin()
   }
 
   private isAtOnce({ rollout, force }: ApplyOptions): boolean {
@@ -102,7 +129,7 @@ export class Rollouts {
   }
 
   /** Puts a policy in force where there is nobody to be careful of. */
-  private async atOnce(rollout: RunningRollout, definition: PolicyDefinition): Promise<RolloutResult> {
+  private async atOnce(rollout: RunningRollout, definition: PolicyDefinition): Promise<AppliedPolicy> {
     const { gate, changes } = this.parts
     rollout.called(`infra_rl_${timestamp(new Date()).replaceAll(/\D/g, '_').slice(0, -1)}`)
     rollout.set('topology_scan', { status: 'skipped' })
@@ -110,39 +137,34 @@ export class Rollouts {
     rollout.set('redis_topology_validation', { status: 'skipped' })
     await rollout.stage('policy_injection', async () => {
       await changes.replace(prepared)
-      return { instances_updated: 1, instances_pending: 0 } as never
+      return { instances_updated: 1, instances_pending: 0 }
     })
     rollout.set('traffic_validation', { status: 'skipped' })
     const { revision, policyHash: hash } = gate.stats()
     rollout.ended({ status: 'locked', revision: { number: revision, hash } })
-    return { status: 'locked', ...applied(revision, hash, prepared.policy), log: rollout.log }
+    return { status: 'locked', revision, hash, report: reportOf(prepared.policy), log: rollout.log }
   }
 
   private async byStages(
     rollout: RunningRollout,
     definition: PolicyDefinition,
     settings: ProposalSettings,
-  ): Promise<RolloutResult> {
-    const { gate, changes, begun } = this.parts
+  ): Promise<AppliedPolicy> {
+    const { gate, changes } = this.parts
     const prepared = await changes.turn(async () => {
       await rollout.stage('topology_scan', async () => ({ findings: this.topology() }))
       const compiled = await this.compiled(rollout, definition)
       await this.validated(rollout, settings.forced)
-      begun()
-      const propose = (): Promise<string> => gate.deployment.propose(compiled.policy, JSON.stringify(settings))
+      this.begin()
+      const propose = (): Promise<string> =>
+        gate.deployment.propose(compiled.policy, JSON.stringify(settings))
       await rollout.proposed(propose, settings.proposer)
       return compiled
     })
-    return this.concluded(rollout, prepared)
-  }
-
-  /** Follows it to its end; a policy of ours that is locked is the one whose tenants are refreshed from then on. */
-  private async concluded(rollout: RunningRollout, prepared: Prepared | undefined): Promise<RolloutResult> {
-    const outcome = await rollout.outcome()
-    const { status, revision } = outcome
-    if (status === 'locked' && prepared !== undefined) this.parts.changes.adopt(prepared.next)
-    const reason = outcome.status === 'rolled_back' ? { reason: outcome.reason } : {}
-    return { status, ...applied(revision.number, revision.hash, prepared?.policy), log: rollout.log, ...reason }
+    const result = await concluded(rollout)
+    // The policy whose tenants are refreshed from then on.
+    if (result.status === 'locked') changes.adopt(prepared.next)
+    return { ...result, report: reportOf(prepared.policy) }
   }
 
   private async compiled(rollout: RunningRollout, definition: PolicyDefinition): Promise<Prepared> {
@@ -158,9 +180,7 @@ export class Rollouts {
     const { gate, fleet } = this.parts
     if (fleet === undefined) return rollout.set('redis_topology_validation', { status: 'skipped' })
     const { findings } = await rollout.stage('redis_topology_validation', async () => {
-      const inspections = JSON.parse(await gate.deployment.inspect()) as Inspection[]
-      const urls = fleet.backends().map(({ url }) => url)
-      return judged(backendFindings(inspections, urls))
+      return judged(backendFindings(JSON.parse(await gate.deployment.inspect()) as Inspected[]))
     })
     refuseFaults(rollout, findings, forced)
   }
@@ -180,7 +200,10 @@ export class Rollouts {
 }
 
 /** Findings of backends with what follows from them. */
-export function judged(findings: TopologyFinding[]): { findings: TopologyFinding[]; status: 'passed' | 'failed' } {
+export function judged(findings: TopologyFinding[]): {
+  findings: TopologyFinding[]
+  status: 'passed' | 'failed'
+} {
   return { findings, status: findings.some(({ level }) => level === 'fault') ? 'failed' : 'passed' }
 }
 
@@ -192,10 +215,20 @@ export function refuseFaults(
 ): void {
   const faults = findings.filter(({ level }) => level === 'fault').map(({ text }) => text)
   if (faults.length === 0 || forced) return
-  throw new TollgateRolloutError(`the backends are not fit for a rollout: ${faults.join('; ')}. Mend them, or force it`, rollout.log)
+  throw new TollgateRolloutError(
+    `the backends are not fit for a rollout: ${faults.join('; ')}. Mend them, or force it`,
+    rollout.log,
+  )
 }
 
-function applied(revision: number, hash: string, policy: NativeCompiledPolicy | undefined): AppliedPolicy {
-  const report = policy === undefined ? null : (JSON.parse(policy.report()) as CompileReport)
-  return { revision, hash, report: report as CompileReport }
+/** Follows it to its end. */
+export async function concluded(rollout: Pick<RunningRollout, 'log' | 'outcome'>): Promise<RolloutResult> {
+  const outcome = await rollout.outcome()
+  const { status, revision } = outcome
+  const reason = outcome.status === 'rolled_back' ? { reason: outcome.reason } : {}
+  return { status, revision: revision.number, hash: revision.hash, log: rollout.log, ...reason }
+}
+
+function reportOf(policy: NativeCompiledPolicy): CompileReport {
+  return JSON.parse(policy.report()) as CompileReport
 }

@@ -7,13 +7,17 @@ import type { BackendStatus } from './limiter-types.ts'
 import type { TopologyFinding } from './rollout-types.ts'
 
 /** A backend that was looked over, as the addon tells it in JSON; one that cannot be reached has an error. */
-export interface Inspection {
-  url?: string
+export interface Inspected {
+  url: string
   error?: string
-  kind?: string
-  nodes?: InspectedNode[]
-  slots?: { covered: number; masters: number; imbalance: number | null } | null
-  findings?: { level: TopologyFinding['level']; node: string | null; text: string }[]
+  inspection?: Inspection
+}
+
+export interface Inspection {
+  kind: string
+  nodes: InspectedNode[]
+  slots: { covered: number; masters: number; imbalance: number | null } | null
+  findings: { level: TopologyFinding['level']; node: string | null; text: string }[]
 }
 
 export interface InspectedNode {
@@ -30,16 +34,17 @@ export interface InspectedNode {
   replicas: { address: string; state: string; lag_bytes: number | null; lag_seconds: number | null }[]
 }
 
-/** The instances of a fleet. */
+/** The instances of a fleet; a process by itself is told of by {@link workerFindings}. */
 export function instanceFindings({ reports, record }: FleetState): TopologyFinding[] {
-  const findings = reports.map((report): TopologyFinding => {
+  const named = reports.filter(({ host }) => host !== '')
+  const findings = named.map((report): TopologyFinding => {
     const { host, pid, node_version, package_version, role, enforces } = report
     const revision = enforces?.number ?? null
     const at = revision === null ? 'not in service' : `at revision ${revision}`
     const text = `${host}, process ${pid}: ${role}, Node ${node_version}, tollgate ${package_version}, ${at}`
     return { kind: 'instance', level: 'info', text, host, pid, node_version, package_version, role, revision }
   })
-  const versions = new Set(reports.map((report) => report.package_version))
+  const versions = new Set(named.map((report) => report.package_version))
   if (versions.size > 1) {
     const text = `instances run several versions of tollgate: ${[...versions].toSorted().join(', ')}`
     findings.push({ kind: 'instance', level: 'warning', text })
@@ -60,7 +65,8 @@ export function workerFindings(): TopologyFinding[] {
   const add = (text: string, details: object): void => {
     findings.push({ kind: 'workers', level: 'info', text, ...details })
   }
-  if (cluster.isWorker) add(`this process is cluster worker ${cluster.worker?.id}`, { worker: cluster.worker?.id })
+  if (cluster.isWorker)
+    add(`this process is cluster worker ${cluster.worker?.id}`, { worker: cluster.worker?.id })
   const workers = Object.keys(cluster.workers ?? {}).length
   if (workers > 0) add(`this process is the primary of ${counted(workers, 'cluster worker')}`, { workers })
   if (!isMainThread) add(`the rollout was asked for in worker thread ${threadId}`, { thread: threadId })
@@ -69,36 +75,33 @@ export function workerFindings(): TopologyFinding[] {
 
 /** The nodes of the backends, as the limiter knows them. */
 export function nodeFindings(backends: readonly BackendStatus[]): TopologyFinding[] {
-  return backends.flatMap(({ url, kind, state, nodes }) =>
+  return backends.flatMap(({ url, kind, state, nodes }): TopologyFinding[] =>
     nodes.length === 0
       ? [{ kind: 'redis_node', level: 'warning', text: `${url}: ${state}, and nothing is known of it`, url }]
       : nodes.map(({ address, role }) => {
           const text = `${address}: ${role} of ${url} (${kind}, ${state})`
-          return { kind: 'redis_node', level: 'info', text, url, address, role } as const
+          return { kind: 'redis_node', level: 'info', text, url, address, role }
         }),
   )
 }
 
 /** Whether the backends are fit for a rollout. */
-export function backendFindings(inspections: readonly Inspection[], urls: readonly string[]): TopologyFinding[] {
-  return inspections.flatMap((inspection, index) => {
-    const url = inspection.url ?? urls[index] ?? `backend ${index + 1}`
-    if (inspection.error !== undefined) {
-      return [{ kind: 'backend', level: 'fault', text: `${url}: ${inspection.error}`, url } as const]
+export function backendFindings(inspected: readonly Inspected[]): TopologyFinding[] {
+  return inspected.flatMap(({ url, error, inspection }): TopologyFinding[] => {
+    if (inspection === undefined) {
+      return [{ kind: 'backend', level: 'fault', text: `${url}: ${error ?? 'nothing is known of it'}`, url }]
     }
-    const findings = (inspection.findings ?? []).map(
-      ({ level, node, text }): TopologyFinding => ({
-        kind: 'backend',
-        level,
-        text: node === null ? `${url}: ${text}` : `${node}: ${text}`,
-        url,
-      }),
-    )
+    const findings = inspection.findings.map(({ level, node, text }): TopologyFinding => ({
+      kind: 'backend',
+      level,
+      text: `${node ?? url}: ${text}`,
+      url,
+    }))
     return [...findings, ...seenNodes(inspection, url)]
   })
 }
 
-function seenNodes({ kind, nodes = [], slots }: Inspection, url: string): TopologyFinding[] {
+function seenNodes({ kind, nodes, slots }: Inspection, url: string): TopologyFinding[] {
   const findings = nodes.map((node): TopologyFinding => {
     const { address, reachable, role, version, round_trip_ms, clock_ahead_ms, eviction_policy, keys } = node
     const lag_ms = node.replicas.map(({ lag_seconds }) => (lag_seconds ?? 0) * 1_000)
@@ -114,8 +117,9 @@ function seenNodes({ kind, nodes = [], slots }: Inspection, url: string): Topolo
     const details = { address, role, version, round_trip_ms, clock_ahead_ms, eviction_policy, keys, ...lag }
     return { kind: 'redis_node', level: 'info', text, url, ...details }
   })
-  if (slots !== undefined && slots !== null) {
-    const balance = slots.imbalance === null ? '' : `, the fullest with ${slots.imbalance.toFixed(2)} times the average`
+  if (slots !== null) {
+    const balance =
+      slots.imbalance === null ? '' : `, the fullest with ${slots.imbalance.toFixed(2)} times the average`
     const text = `${url}: ${slots.covered} of 16384 slots on ${counted(slots.masters, 'master')}${balance}`
     findings.push({ kind: 'backend', level: 'info', text, url, topology: kind, ...slots })
   }
