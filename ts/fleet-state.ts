@@ -30,6 +30,7 @@ interface RolloutRecord {
 interface FleetRecord {
   active: FleetRevision
   earlier: FleetRevision[]
+  refused: { hash: string }[]
   rollout: RolloutRecord | null
   last_execution: string | null
 }

@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import { TollgateError } from './errors.ts'
 import type { FleetReader, FleetState } from './fleet-state.ts'
 import type { AlertEvent, PolicyEvent } from './limiter-types.ts'
+import { isDifferent } from './rollout.ts'
 import type { ExecutionLog, RolloutEvent, StageLog } from './rollout-types.ts'
 
 /** How often it looks, in milliseconds. */
@@ -135,12 +136,7 @@ function nameOf({ host, pid }: Report): string {
   return host === '' ? 'this process' : `${host}, process ${pid},`
 }
 
-/** Is there more to tell than how long it has taken? */
 function hasChanged(before: StageLog | undefined, after: StageLog): boolean {
   if (before === undefined) return after.status !== 'pending' && after.status !== 'skipped'
-  return told(before) !== told(after)
-}
-
-function told(stage: StageLog): string {
-  return JSON.stringify({ ...stage, duration_ms: 0 })
+  return isDifferent(before, after)
 }

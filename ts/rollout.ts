@@ -1,6 +1,6 @@
 /** A policy on its way: the stages that are run here, and those in which the fleet has a part, in one log. */
 
-import { setTimeout as after } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { TollgateRolloutError } from './errors.ts'
 import { FleetReader } from './fleet-state.ts'
 import { refusedBy, type NativeDeployment } from './native.ts'
@@ -156,7 +156,7 @@ export class RunningRollout<Result extends RolloutResult = RolloutResult> implem
           if (outcome !== undefined) return this.ended(outcome)
         }
       }
-      await after(POLL_MS)
+      await pause(POLL_MS)
     }
   }
 
@@ -190,12 +190,12 @@ export class RunningRollout<Result extends RolloutResult = RolloutResult> implem
   }
 
   /** Brings in the stages in which the fleet has a part. */
-  private takeIn(log: ExecutionLog): void {
-    this.log = { ...this.log, estimated_completion: log.estimated_completion }
-    for (const stage of log.stages) {
+  private takeIn({ estimated_completion, stages }: ExecutionLog): void {
+    this.log = { ...this.log, estimated_completion }
+    for (const stage of stages) {
       const before = this.log.stages.find((other) => other.stage === stage.stage)
       if (stage.stage !== 'policy_injection' && stage.stage !== 'traffic_validation') continue
-      if (JSON.stringify(before) !== JSON.stringify(stage)) this.set(stage.stage, stage)
+      if (before !== undefined && isDifferent(before, stage)) this.set(stage.stage, stage)
     }
   }
 
@@ -258,6 +258,12 @@ class EventQueue {
     }
     return this.events.shift()
   }
+}
+
+/** Is there more to tell of a stage than how long it has taken? */
+export function isDifferent(before: StageLog, after: StageLog): boolean {
+  // In the same order: what comes from the addon has its names in another one.
+  return JSON.stringify(before) !== JSON.stringify({ ...before, ...after, duration_ms: before.duration_ms })
 }
 
 /** Is it the same stage in the same status? */
