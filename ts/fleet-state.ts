@@ -74,10 +74,14 @@ export class FleetReader {
 export function fleetStatus({ record, reports, failure }: FleetState): FleetStatus {
   return {
     revision: record?.active ?? null,
-    instances: reports.map(instanceOf),
+    instances: reports.map(instanceOf).toSorted(byProcess),
     earlier: record?.earlier ?? [],
     failure,
   }
+}
+
+function byProcess(one: FleetInstance, other: FleetInstance): number {
+  return one.host.localeCompare(other.host) || Number(one.pid) - Number(other.pid)
 }
 
 function instanceOf(report: InstanceReport): FleetInstance {

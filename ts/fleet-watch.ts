@@ -32,9 +32,11 @@ export class FleetWatch {
 
   constructor(private readonly watched: Watched) {}
 
-  /** Begins, if it has not; keeps no process alive. */
+  /** Begins, if it has not: what is so already is no news. Keeps no process alive. */
   begin(): void {
-    this.timer ??= setInterval(() => this.look(), EVERY_MS).unref()
+    if (this.timer !== undefined) return
+    this.timer = setInterval(() => this.look(), EVERY_MS).unref()
+    this.look()
   }
 
   stop(): void {
@@ -48,7 +50,9 @@ export class FleetWatch {
       const before = this.last
       this.last = state
       this.tellOwn(before, state)
-      if (state.log !== null) this.tellRollout(state.log)
+      // One that was over before this limiter came is no news.
+      if (before === undefined && state.log?.outcome !== undefined) this.log = state.log
+      else if (state.log !== null) this.tellRollout(state.log)
       this.tellRefusals(state.reports)
     }
     this.tellAstray(state)
@@ -66,10 +70,8 @@ export class FleetWatch {
 
   private tellRollout(log: ExecutionLog): void {
     const before = this.log?.execution_id === log.execution_id ? this.log : undefined
-    // One that was over before this process came is no news.
-    const isOld = this.log === undefined && log.outcome !== undefined
     this.log = log
-    if (isOld || before?.outcome !== undefined) return
+    if (before?.outcome !== undefined) return
     for (const stage of log.stages) {
       const known = before?.stages.find((other) => other.stage === stage.stage)
       if (hasChanged(known, stage)) this.emit({ kind: 'stage', id: log.execution_id, stage, log })

@@ -109,7 +109,7 @@ function seenNodes({ kind, nodes, slots }: Inspection, url: string): TopologyFin
     const facts = [
       role,
       version === null ? undefined : `Redis ${version}`,
-      round_trip_ms === null ? undefined : `${round_trip_ms.toFixed(1)} ms`,
+      round_trip_ms === null ? undefined : `${round_trip_ms.toFixed(2)} ms`,
       keys === null ? undefined : counted(keys, 'key'),
       eviction_policy,
     ]

@@ -28,7 +28,8 @@ export async function apply(line: CommandLine, terminal: Terminal): Promise<Exit
     const rollout = new RunningRollout(observer.deployment, (running) =>
       conduct(running, observer, read, settings),
     )
-    if (line.options.confirm === true) void confirmed(rollout)
+    if (line.options.confirm === true)
+      confirmed(rollout).catch((error: unknown) => unconfirmed(rollout, error, terminal))
     return await follow(rollout, observer, terminal)
   } finally {
     await observer.close()
@@ -50,6 +51,11 @@ async function conduct(
   refuseFaults(rollout, findings, settings.forced)
   await rollout.proposed(() => deployment.propose(policy, JSON.stringify(settings)), settings.proposer)
   return concluded(rollout)
+}
+
+/** Of a rollout that has not begun, its own error says why. */
+function unconfirmed({ id }: RunningRollout, error: unknown, terminal: Terminal): void {
+  if (id !== null) terminal.error(error instanceof Error ? error.message : String(error))
 }
 
 /** Says yes as soon as live traffic is looked at. */

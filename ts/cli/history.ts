@@ -53,14 +53,17 @@ function details({
   ...rest
 }: AuditEntry): string {
   return Object.entries(rest)
-    .map(([name, value]) => `${name} ${told(value)}`)
+    .filter(([, value]) => value !== false)
+    .map(([name, value]) => `${name} ${told(name, value)}`)
     .join(', ')
 }
 
-function told(value: unknown): string {
+function told(name: string, value: unknown): string {
+  // An instant, in microseconds.
+  if (name === 'on' && typeof value === 'number') return new Date(value / 1_000).toISOString()
   if (typeof value !== 'object' || value === null) return String(value)
   if (Array.isArray(value)) return String(value.length)
-  const { number, name, by } = value as { number?: number; name?: string; by?: string }
-  if (number !== undefined) return `revision ${number}`
-  return name === undefined ? JSON.stringify(value) : `${name}${by === undefined ? '' : ` by ${by}`}`
+  const { number, name: reason, by } = value as { number?: number; name?: string; by?: string }
+  if (number !== undefined) return String(number)
+  return reason === undefined ? JSON.stringify(value) : `${reason}${by === undefined ? '' : ` by ${by}`}`
 }

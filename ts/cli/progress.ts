@@ -1,6 +1,13 @@
 /** How a rollout is shown while it goes on: as lines that change on a terminal, as one line for each change elsewhere. */
 
-import type { ExecutionLog, Rollout, RolloutEvent, StageLog, ThresholdCheck } from '../rollout-types.ts'
+import type {
+  ExecutionLog,
+  Rollout,
+  RolloutEvent,
+  StageLog,
+  ThresholdCheck,
+  TopologyFinding,
+} from '../rollout-types.ts'
 import { counted } from '../topology.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -42,7 +49,10 @@ class PlainLines {
   show(event: RolloutEvent): void {
     if (event.kind !== 'stage') return
     const { stage } = event
-    const key = this.isWorthALine(stage) ? JSON.stringify([stage.status, summary(stage)]) : stage.status
+    if (stage.status === 'pending' || (stage.status === 'running' && !this.takesLong(stage))) return
+    // How many instances are updated is news; how many requests were judged is not.
+    const key =
+      stage.stage === 'policy_injection' ? JSON.stringify([stage.status, summary(stage)]) : stage.status
     if (this.shown.get(stage.stage) === key) return
     this.shown.set(stage.stage, key)
     this.terminal.line(stageLine(stage, this.terminal))
@@ -55,9 +65,8 @@ class PlainLines {
     }
   }
 
-  /** How many instances are updated is news; how many requests were judged is not. */
-  private isWorthALine({ stage }: StageLog): boolean {
-    return stage === 'policy_injection'
+  private takesLong({ stage }: StageLog): boolean {
+    return stage === 'policy_injection' || stage === 'traffic_validation'
   }
 }
 
@@ -92,21 +101,16 @@ function summary(stage: StageLog): string {
   }
 }
 
-function found(findings: readonly { kind: string; level: string }[]): string {
-  const count = (holds: (finding: { kind: string; level: string }) => boolean): number =>
-    findings.filter(holds).length
+function found(findings: readonly TopologyFinding[]): string {
+  const count = (holds: (finding: TopologyFinding) => boolean): number => findings.filter(holds).length
   const parts: [number, string][] = [
-    [count(({ kind, level }) => kind === 'instance' && level === 'info'), 'process'],
+    [count(({ role }) => role === 'instance'), 'instance'],
     [count(({ kind, level }) => kind === 'redis_node' && level === 'info'), 'Redis node'],
     [count(({ level }) => level === 'warning'), 'warning'],
     [count(({ level }) => level === 'fault'), 'fault'],
   ]
   const named = parts.filter(([number]) => number > 0)
-  return named
-    .map(([number, what]) =>
-      what === 'process' && number !== 1 ? `${number} processes` : counted(number, what),
-    )
-    .join(', ')
+  return named.map(([number, what]) => counted(number, what)).join(', ')
 }
 
 /** What has failed, or else what was looked at. */
