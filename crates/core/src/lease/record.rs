@@ -188,13 +188,13 @@ impl Record {
         loop {
             let Some((state, epoch)) = hand.read() else {
                 // Dropped with its table: for all that is known, it was spent.
-                self.count_spent(self.lots.held());
+                self.count_spent(self.lots.held(), settings.interval);
                 if let Some(Lot { tokens, source: Source::Lease { at }, .. }) = lot {
                     self.unspent = Some(join(self.unspent, (tokens, at)));
                 }
                 return;
             };
-            self.count_spent(self.lots.held().saturating_sub(Leased::left_behind(state)));
+            self.count_spent(self.lots.held().saturating_sub(Leased::left_behind(state)), settings.interval);
             let kept_tokens = self.lots.held() - self.lots.count_ending(by, kept);
             let tokens = kept_tokens + lot.map_or(0, |lot| lot.tokens);
             let deadlines = [self.lots.deadline(by, kept), lot.map(|lot| lot.deadline)];
@@ -219,9 +219,9 @@ impl Record {
         }
     }
 
-    fn count_spent(&mut self, tokens: u64) {
+    fn count_spent(&mut self, tokens: u64, interval: Nanos) {
         self.debit = self.debit.saturating_add(self.lots.spend(tokens));
-        self.demand.spend(tokens);
+        self.demand.spend(tokens, interval);
     }
 
     /// Tokens that were spent come back.
