@@ -34,6 +34,8 @@ pub mod propose;
 pub mod record;
 pub mod report;
 pub mod revision;
+#[cfg(test)]
+mod samples;
 pub mod settings;
 pub mod strategy;
 pub mod succeed;
