@@ -169,3 +169,6 @@ impl Rollout {
         matches!(self.phase, Phase::Validating { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;

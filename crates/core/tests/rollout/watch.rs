@@ -28,7 +28,15 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A record was replaced: `before` is what was there.
-    pub(crate) fn written(&mut self, before: &Snapshot, write: &Write, store: &Store) {
+    pub(crate) fn written(
+        &mut self,
+        before: &Snapshot,
+        write: &Write,
+        store: &Store,
+        instances: &BTreeMap<u64, Instance>,
+    ) {
+        let lock = before.lock.expect("nobody writes whose lock has ended");
+        assert_eq!(write.fence, lock.fence, "nobody writes but the holder of the lock");
         assert_eq!(write.fence, store.newest(), "a stale token has written");
         assert!(write.fence >= self.fence, "an older token has written");
         self.fence = write.fence;
@@ -49,6 +57,9 @@ impl Watch {
             (Some(rollout), None) => self.ended(old, new, rollout),
             (None, None) => panic!("nothing was to be written"),
         }
+        let live = write.live.iter().filter_map(|id| instances.get(id));
+        let fleet: Vec<&Instance> = live.filter(|instance| instance.belongs(before.now)).collect();
+        check_acknowledged(write, old, new, &fleet);
         if new.rollout.is_some() {
             assert_eq!(new.active, old.active, "outside its end, a rollout leaves the active revision alone");
         }
@@ -125,6 +136,48 @@ impl Watch {
             }
             Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
         }
+    }
+}
+
+/// Who is taken to have acknowledged the old record has really done what it asks.
+fn check_acknowledged(write: &Write, old: &Record, new: &Record, fleet: &[&Instance]) {
+    let Some(rollout) = &old.rollout else { return };
+    let (from, candidate) = (Some(rollout.from), Some(rollout.candidate));
+    let behind: BTreeSet<u64> =
+        write.entries.iter().flat_map(|entry| behind(&entry.event)).copied().collect();
+    let phase = new.rollout.as_ref().map(|rollout| &rollout.phase);
+    for instance in fleet.iter().filter(|instance| !behind.contains(&instance.id)) {
+        let (id, follower) = (instance.id, &instance.follower);
+        match (&rollout.phase, phase) {
+            (Phase::Staging { .. }, Some(Phase::Switching { .. } | Phase::Agreed { .. })) => {
+                assert_eq!(follower.enforces(), from, "{id} is somewhere else when staging ends");
+                assert!(
+                    follower.held().contains(&rollout.candidate.hash),
+                    "{id} has no image when staging ends"
+                );
+                assert!(follower.follows() >= old.edition, "{id} has not read when staging ends");
+            }
+            (Phase::Switching { step, .. }, Some(Phase::Validating { .. }))
+                if rollout.takes_in(*step, id) =>
+            {
+                assert_eq!(follower.enforces(), candidate, "{id} has not switched when a step is validated");
+            }
+            (Phase::Agreed { .. }, Some(Phase::Validating { .. })) => {
+                assert_eq!(follower.enforces(), candidate, "{id} has not swapped when all are validated");
+            }
+            (_, None) => {
+                assert_eq!(follower.enforces(), Some(new.active), "{id} is behind, and nobody says so");
+                assert!(follower.follows() >= old.edition, "{id} has not read at the end");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn behind(event: &Event) -> &[u64] {
+    match event {
+        Event::Locked { behind, .. } | Event::RolledBack { behind, .. } => behind,
+        _ => &[],
     }
 }
 

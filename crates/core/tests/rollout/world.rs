@@ -306,7 +306,7 @@ impl World {
         for entry in &write.entries {
             self.tell(format_args!("{id} writes {:?}", entry.event));
         }
-        self.watch.written(&before, write, &self.store);
+        self.watch.written(&before, write, &self.store, &self.instances);
     }
 
     fn answer(&mut self, id: u64, sent: Micros, reply: Reply) {
