@@ -99,43 +99,38 @@ impl Watch {
             }
         }
     }
+}
 
-    /// Looks at the fleet as it is at an instant.
-    pub(crate) fn look<'a>(&self, record: &Record, fleet: impl Iterator<Item = &'a Instance>, now: Micros) {
-        let fleet: Vec<&Instance> = fleet.filter(|instance| instance.belongs(now)).collect();
-        let enforced: BTreeSet<Revision> =
-            fleet.iter().filter_map(|instance| instance.follower.enforces()).collect();
-        assert!(enforced.len() <= 2, "more than two revisions are enforced: {enforced:?}");
-        let Some(rollout) = &record.rollout else { return };
-        let two = [rollout.from, rollout.candidate];
-        match rollout.phase {
-            Phase::Staging { .. } => {
-                assert!(
-                    !enforced.contains(&rollout.candidate),
-                    "the candidate is enforced before all hold it"
-                );
-            }
-            Phase::Switching { step, .. } | Phase::Validating { step, .. } => {
-                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
-                for instance in fleet {
-                    let is_in = rollout.takes_in(step, instance.id);
-                    let enforces = instance.follower.enforces();
-                    assert!(
-                        is_in || enforces != Some(rollout.candidate),
-                        "{} is not in step {step}",
-                        instance.id
-                    );
-                }
-            }
-            Phase::Agreed { at } => {
-                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
-                assert!(
-                    at <= now || !enforced.contains(&rollout.candidate),
-                    "somebody has swapped too early"
-                );
-            }
-            Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
+/// Looks at the fleet as it is at an instant.
+pub(crate) fn look<'a>(record: &Record, fleet: impl Iterator<Item = &'a Instance>, now: Micros) {
+    let mut fleet: Vec<&Instance> = fleet.collect();
+    for Instance { id, follower, .. } in &fleet {
+        let holds = |revision: Revision| follower.held().contains(&revision.hash);
+        assert!(follower.enforces().is_none_or(holds), "{id} decides by an image that it does not hold");
+    }
+    fleet.retain(|instance| instance.belongs(now));
+    let enforced: BTreeSet<Revision> =
+        fleet.iter().filter_map(|instance| instance.follower.enforces()).collect();
+    assert!(enforced.len() <= 2, "more than two revisions are enforced: {enforced:?}");
+    let Some(rollout) = &record.rollout else { return };
+    let two = [rollout.from, rollout.candidate];
+    match rollout.phase {
+        Phase::Staging { .. } => {
+            assert!(!enforced.contains(&rollout.candidate), "the candidate is enforced before all hold it");
         }
+        Phase::Switching { step, .. } | Phase::Validating { step, .. } => {
+            assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+            for instance in fleet {
+                let is_in = rollout.takes_in(step, instance.id);
+                let its_own = instance.follower.enforces();
+                assert!(is_in || its_own != Some(rollout.candidate), "{} is not in step {step}", instance.id);
+            }
+        }
+        Phase::Agreed { at } => {
+            assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+            assert!(at <= now || !enforced.contains(&rollout.candidate), "somebody has swapped too early");
+        }
+        Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
     }
 }
 

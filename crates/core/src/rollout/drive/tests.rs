@@ -180,7 +180,6 @@ fn somebody_may_cancel_through_a_report_and_once() {
     assert_eq!(drive(&view(&back, &reports, NOW)), Step::Wait(second(10)));
     // It is no wish of any other rollout.
     let other = proposed(&Record { rollout: None, ..*back }, 3);
-    let mut reports = reports;
     reports[0] = obedient(1, &other, NOW);
     let Step::Write(record, _) = drive(&view(&other, &reports, NOW)) else { panic!() };
     assert!(!record.rollout.unwrap().is_rolling_back());

@@ -62,7 +62,9 @@ fn a_log_follows_a_rollout_to_its_lock() {
         seen.push(statuses(&log));
         match drive(&view) {
             Step::Write(next, entries) => {
-                entries.iter().for_each(|entry| log.conclude(entry));
+                for entry in &entries {
+                    log.conclude(entry);
+                }
                 record = *next;
             }
             Step::Wait(until) => now = until,
