@@ -44,7 +44,7 @@ pub mod tallies;
 pub use boot::{Boot, boot};
 pub use checks::{Check, Finding, Scope, Verdict};
 pub use drive::{Step, View, drive};
-pub use execution::ExecutionId;
+pub use execution::{ExecutionId, NotAnExecution};
 pub use follow::{Swap, Target, follow};
 pub use follower::Follower;
 pub use log::ExecutionLog;

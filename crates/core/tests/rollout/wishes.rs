@@ -17,7 +17,7 @@ impl World {
         if let Some(rollout) = &record.rollout {
             let what = if self.random.chance(70) { Wish::Confirm } else { Wish::Cancel };
             self.tell(format_args!("{id} is told to {what:?} it"));
-            let execution_id = rollout.execution_id.clone();
+            let execution_id = rollout.execution_id;
             let ask = Ask { execution_id, what, by: "somebody".to_owned() };
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance.asks = Some(ask);

@@ -125,7 +125,7 @@ impl Driving<'_> {
         let rollout = self.rollout;
         for step in step..rollout.strategy.steps() {
             let fraction = rollout.strategy.fraction(step);
-            let members = members(&rollout.execution_id, &live, &rollout.members, fraction);
+            let members = members(rollout.execution_id, &live, &rollout.members, fraction);
             if !members.is_subset(&rollout.members) {
                 return self.switch(step, members);
             }

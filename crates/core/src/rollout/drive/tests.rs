@@ -150,11 +150,8 @@ fn too_little_traffic_waits_for_more_until_the_deadline() {
 #[test]
 fn somebody_may_take_too_little_for_enough_but_not_what_fails() {
     let record = in_phase(Phase::Validating { step: 0, since: NOW }, &[1]);
-    let asks = Ask {
-        execution_id: record.last_execution.clone().unwrap(),
-        what: Wish::Confirm,
-        by: "somebody".to_owned(),
-    };
+    let asks =
+        Ask { execution_id: record.last_execution.unwrap(), what: Wish::Confirm, by: "somebody".to_owned() };
     let mut reports = judging(10, &record, 1, 0);
     reports[0].asks = Some(asks);
     let mut now = second(1);
@@ -170,7 +167,7 @@ fn somebody_may_take_too_little_for_enough_but_not_what_fails() {
 #[test]
 fn somebody_may_cancel_through_a_report_and_once() {
     let record = proposed(&record(), 2);
-    let execution_id = record.last_execution.clone().unwrap();
+    let execution_id = record.last_execution.unwrap();
     let mut reports = obedients(2, &record, NOW);
     reports[1].role = Role::Observer;
     reports[1].asks = Some(Ask { execution_id, what: Wish::Cancel, by: "somebody".to_owned() });

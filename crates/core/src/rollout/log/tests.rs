@@ -6,7 +6,7 @@ use crate::rollout::{Phase, Record, Step, Tallies, drive};
 
 fn log(record: &Record) -> ExecutionLog {
     let rollout = record.rollout.as_ref().unwrap();
-    ExecutionLog::new(rollout.execution_id.clone(), NOW, rollout.settings.window)
+    ExecutionLog::new(rollout.execution_id, NOW, rollout.settings.window)
 }
 
 #[test]

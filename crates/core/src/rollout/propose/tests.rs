@@ -20,7 +20,7 @@ fn a_new_policy_is_staged_under_a_new_number() {
     let rollout = record.rollout.unwrap();
     assert_eq!((rollout.from, rollout.candidate), (revision(1, 1), revision(2, 2)));
     assert_eq!(rollout.phase, Phase::Staging { since: NOW });
-    assert_eq!(rollout.execution_id.as_str(), "infra_rl_2026_01_15_09_42_17");
+    assert_eq!(rollout.execution_id.to_string(), "infra_rl_2026_01_15_09_42_17");
 }
 
 #[test]
