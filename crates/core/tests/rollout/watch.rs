@@ -60,6 +60,10 @@ impl Watch {
         let live = write.live.iter().filter_map(|id| instances.get(id));
         let fleet: Vec<&Instance> = live.filter(|instance| instance.belongs(before.now)).collect();
         check_acknowledged(write, old, new, &fleet);
+        // Who has died since the driver looked may have been the one who had watched.
+        if fleet.len() == write.live.len() {
+            check_watched(old, new, &fleet);
+        }
         if new.rollout.is_some() {
             assert_eq!(new.active, old.active, "outside its end, a rollout leaves the active revision alone");
         }
@@ -167,6 +171,22 @@ fn check_acknowledged(write: &Write, old: &Record, new: &Record, fleet: &[&Insta
             _ => {}
         }
     }
+}
+
+/// A step that has passed was watched for the whole window by one at least who decides by the candidate.
+fn check_watched(old: &Record, new: &Record, fleet: &[&Instance]) {
+    let (Some(rollout), Some(next)) = (&old.rollout, &new.rollout) else { return };
+    let Phase::Validating { step, .. } = rollout.phase else { return };
+    let now = match next.phase {
+        Phase::Switching { step: to, since } if to != step => since,
+        Phase::Promoting { since } => since,
+        _ => return,
+    };
+    let members = fleet.iter().filter(|instance| rollout.takes_in(step, instance.id));
+    let tallies = members.filter_map(|instance| instance.tallies.as_ref());
+    let mut of_round = tallies.filter(|tallies| Some(tallies.round) == rollout.round());
+    let watched = of_round.any(|tallies| now.since(tallies.began) >= settings().window);
+    assert!(watched, "nobody who lives has watched for a whole window");
 }
 
 fn behind(event: &Event) -> &[u64] {
