@@ -17,6 +17,7 @@ use super::{Model, Superseded};
 const NOW: u64 = 1_717_199_940_000_000;
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
+const TIME_TO_LIVE: Nanos = Nanos::from_secs(2);
 
 fn limit(algorithm: Algorithm, quota: u64, burst: u64) -> SharedLimit {
     let window = Window::Span(Nanos::from_secs(60));
@@ -42,7 +43,15 @@ impl Pair {
     fn batch(&mut self, ask: Ask) -> Batch {
         self.sequence += 1;
         let Self { sequence, seen, .. } = *self;
-        Batch { tag: 17, instance: 1, sequence, instances: 1, seen, asks: vec![ask] }
+        Batch {
+            tag: 17,
+            instance: 1,
+            sequence,
+            instances: 1,
+            time_to_live: TIME_TO_LIVE,
+            seen,
+            asks: vec![ask],
+        }
     }
 
     fn reply(&mut self, ask: Ask, now: u64) -> Reply {

@@ -1,6 +1,6 @@
 //! One tag, as an instance sees it: the batch that is under way, and the state that was seen last.
 
-use super::exchange::{Batch, Life, Reply};
+use super::exchange::{Batch, BucketName, Life, Reply};
 use crate::{Key, Nanos};
 
 /// How things stand with the backend of a tag.
@@ -48,6 +48,8 @@ pub(crate) struct Tag {
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) keys: Vec<Key>,
+    /// Of each ask, as a key may stand for another bucket by now.
+    pub(crate) names: Vec<BucketName>,
     pub(crate) asked: Nanos,
     /// Is the state that was seen before lost, as is found now?
     pub(crate) forgot: bool,
@@ -169,7 +171,8 @@ impl Tag {
         if self.standing != Standing::Down {
             self.standing = if settles { Standing::Settling } else { Standing::Up };
         }
-        Some(Answered { keys: under_way.keys, asked: under_way.asked, forgot, settles })
+        let names = under_way.batch.asks.iter().map(|ask| ask.name).collect();
+        Some(Answered { keys: under_way.keys, names, asked: under_way.asked, forgot, settles })
     }
 
     /// Is it being told what is known here?

@@ -4,12 +4,12 @@
 use tollgate_core::lease::exchange::{Ask, Batch};
 use tollgate_core::{Algorithm, Nanos};
 
-use tollgate_redis_model::Model;
 use crate::bound::{self, Admitted};
 use crate::limits::Limits;
 use crate::names::{Names, Whose};
 use crate::random::Random;
 use crate::seeds::each_seed;
+use tollgate_redis_model::Model;
 
 const TIME_TO_LIVE: u64 = 2_000_000;
 const START: u64 = 1_700_000_000_000_000;
@@ -53,7 +53,15 @@ impl Ring {
         let ask = Ask { unspent: tokens, leased_at, ..Ask::lease(name, limit, wanted) };
         self.sequences[member] += 1;
         let (instance, sequence) = (member as u64, self.sequences[member]);
-        let batch = Batch { tag: name.tag(), instance, sequence, instances: 1, seen: None, asks: vec![ask] };
+        let batch = Batch {
+            tag: name.tag(),
+            instance,
+            sequence,
+            instances: 1,
+            time_to_live: Nanos::new(TIME_TO_LIVE * 1000),
+            seen: None,
+            asks: vec![ask],
+        };
         let reply = self.backend.execute(&batch, self.now, 1).unwrap();
         let grant = reply.grants[0];
         let mut ends = self.now + TIME_TO_LIVE;

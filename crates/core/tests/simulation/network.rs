@@ -7,9 +7,9 @@ use tollgate_core::lease::exchange::{Batch, Life, Reply};
 use tollgate_core::lease::fleet::Call;
 
 use crate::agenda::Event;
-use tollgate_redis_model::Superseded;
 use crate::told::Told;
 use crate::world::World;
+use tollgate_redis_model::Superseded;
 
 /// When whoever has sent a batch gives its answer up.
 const TIMEOUT: Nanos = Nanos::from_millis(300);

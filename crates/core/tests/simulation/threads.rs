@@ -12,9 +12,9 @@ use tollgate_core::{
 };
 
 use crate::account::Account;
-use tollgate_redis_model::Model;
 use crate::limits::Limits;
 use crate::names::{Names, TENANTS, Whose};
+use tollgate_redis_model::Model;
 
 const THREADS: u64 = 4;
 /// Exchanges with the backend, one in a millisecond of the time that they all go by.

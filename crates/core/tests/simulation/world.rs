@@ -11,7 +11,6 @@ use tollgate_core::{Capacity, Engine, Epoch, Gate, KeyHasher, Nanos};
 
 use crate::account::Account;
 use crate::agenda::{Agenda, Event};
-use tollgate_redis_model::Model;
 use crate::bound::{self, Admitted};
 use crate::held::Held;
 use crate::names::Names;
@@ -21,6 +20,7 @@ use crate::seeds::Run;
 use crate::setup::Setup;
 use crate::trace::Trace;
 use crate::traffic::{Traffic, Waiting};
+use tollgate_redis_model::Model;
 
 /// How often an instance says that it lives: so long it may take until it is told that the backend has forgotten it.
 const BEAT: Nanos = Nanos::from_secs(1);

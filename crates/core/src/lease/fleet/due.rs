@@ -67,7 +67,7 @@ impl Fleet {
             urgent.retain(|&key| {
                 let shard = self.shard(key).lock();
                 let record = shard.awake.get(&key);
-                record.and_then(|record| asks.by_tag.get(&record.name.tag())).is_some_and(TagAsks::is_full)
+                record.and_then(|record| asks.by_tag.get(&record.name().tag())).is_some_and(TagAsks::is_full)
             });
             self.urgent.lock().append(&mut urgent);
             self.sweep_dormant(now);
@@ -99,7 +99,7 @@ impl Fleet {
                 return true;
             }
             if let Some(known) = record.knowledge(now) {
-                dormant.insert(key, Dormant { name: record.name, limit: record.limit, known });
+                dormant.insert(key, Dormant { name: record.name(), limit: *record.limit(), known });
             }
             false
         });
@@ -107,17 +107,17 @@ impl Fleet {
 
     /// Asks for one bucket; `false` if that has to wait for an answer to the tag's last batch.
     fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
-        let tag = record.name.tag();
+        let tag = record.name().tag();
         let closing = asks.call == Call::Close;
         let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag, now));
         let full = of_tag.is_full();
         let standing = if full { Standing::Down } else { of_tag.standing };
-        let mut hand = gate.hand(key, now);
+        let mut hand = gate.hand(key, record.limit().counts_requests_in_flight(), now);
         if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
             of_tag.keys.push(key);
             of_tag.asks.push(ask);
         }
-        of_tag.left |= record.to_tell;
+        of_tag.left |= record.is_to_tell();
         !full
     }
 
@@ -141,6 +141,7 @@ impl Fleet {
             instance: self.settings.instance,
             sequence: 0,
             instances: self.instances(),
+            time_to_live: self.settings.time_to_live,
             seen: None,
             asks: asks.asks,
         };
