@@ -4,8 +4,8 @@
 //! limit, after an outage or under a limit that was lowered: then nobody is granted any more, and whoever holds too many may not
 //! fill those again that come back.
 //!
-//! What an instance wanted in vain is remembered, too, so that another one which holds more than an equal share of
-//! the limit leaves it that much.
+//! What an instance wanted in vain is remembered, too, so that others which hold more than an equal share of the limit
+//! leave it what it lacks of one.
 
 #![expect(clippy::cast_precision_loss, reason = "permits are far below 2^53")]
 
@@ -48,16 +48,18 @@ impl Slots {
         self.entries.remove(&instance);
         let others: u64 = self.entries.values().map(|entry| entry.held).sum();
         let lacked: u64 = self.entries.values().map(|entry| entry.lacks).sum();
-        let contenders = self.entries.len() as u64 + 1;
+        let share = (capacity / (self.entries.len() as u64 + 1)).max(1);
+        // What others lack of an equal share is theirs, but for an equal share.
+        let due: u64 =
+            self.entries.values().map(|entry| entry.lacks.min(share.saturating_sub(entry.held))).sum();
         let leases = !settling && blocked == 0;
         let room = capacity.saturating_sub(others);
         let free = room.saturating_sub(ask.held);
         let fair = free / (2 * u64::from(instances));
         let more = if leases { ask.wanted.min(free).min(ask.waiting.max(fair)) } else { 0 };
         let mut permits = (ask.held + more).min(room);
-        // What others lack is theirs, beyond an equal share.
-        if lacked > 0 {
-            permits = permits.min(capacity.div_ceil(contenders).max(room.saturating_sub(lacked)));
+        if due > 0 {
+            permits = permits.min(share.max(room.saturating_sub(due)));
         }
         // Whoever is in flight is so, be there a permit or not.
         let held = ask.held.max(permits);

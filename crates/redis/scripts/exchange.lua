@@ -193,19 +193,20 @@ local function execute_slots(slots, ask, batch)
     slots.blocked_until = ask.block > 0 and batch.now + ask.block or 0
   end
   local blocked = max(slots.blocked_until - batch.now, 0)
+  slots.entries[batch.instance] = nil
   local others, lacked, contenders = 0, 0, 1
-  for instance, entry in pairs(slots.entries) do
-    if instance ~= batch.instance then
-      others, lacked, contenders = others + entry.held, lacked + entry.lacks, contenders + 1
-    end
+  for _, entry in pairs(slots.entries) do
+    others, lacked, contenders = others + entry.held, lacked + entry.lacks, contenders + 1
   end
+  -- What others lack of an equal share is theirs, but for an equal share.
+  local share, due = max(floor(ask.capacity / contenders), 1), 0
+  for _, entry in pairs(slots.entries) do due = due + min(entry.lacks, max(share - entry.held, 0)) end
   local leases = batch.settling == 0 and blocked == 0
   local room = max(ask.capacity - others, 0)
   local free = max(room - ask.held, 0)
   local more = leases and min(ask.wanted, free, max(ask.waiting, floor(free / (2 * batch.instances)))) or 0
   local permits = min(ask.held + more, room)
-  -- What others lack is theirs, beyond an equal share.
-  if lacked > 0 then permits = min(permits, max(ceil(ask.capacity / contenders), room - lacked)) end
+  if due > 0 then permits = min(permits, max(share, room - due)) end
   -- Whoever is in flight is so, be there a permit or not.
   local held = max(ask.held, permits)
   local lacks = leases and max(ask.held + ask.waiting - held, 0) or 0
