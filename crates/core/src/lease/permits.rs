@@ -143,7 +143,9 @@ impl Held {
     pub(crate) fn of(state: u64, now: Nanos, epoch: Epoch) -> Self {
         let (permits, in_flight) = (permits(state), in_flight(state));
         let used = match mark(state) {
-            0 | FULL => 0,
+            0 => 0,
+            // It is full because a request found no permit left.
+            FULL => permits,
             mark => permits >> (HIGH - mark),
         };
         let lapsed = is_over(state, Moment::new(now, epoch));
