@@ -10,10 +10,12 @@
 //!    `topology` and `member`s; `opener`: how a connection is opened.
 //! 5. [`failure`](Failure): why there is no reply.
 //! 6. `address` and [`backend`](Backend): where a backend is, and how it is connected to; [`description`](Description): what it is.
-//! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live.
+//! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live; `census`: how many those are, where
+//!    a backend has forgotten them.
 
 mod address;
 mod backend;
+mod census;
 mod cluster;
 mod connection;
 mod description;
