@@ -94,6 +94,12 @@ impl Pair {
     fn give(&mut self, charge: Charged) {
         self.gate.give_back(charge, self.now, self.now);
     }
+
+    fn give_all(&mut self, charges: impl IntoIterator<Item = Charged>) {
+        for charge in charges {
+            self.give(charge);
+        }
+    }
 }
 
 fn request() -> Request<'static> {
@@ -128,7 +134,7 @@ fn a_full_limit_refuses_without_asking() {
 fn what_is_not_used_is_given_back_and_then_forgotten() {
     let mut pair = Pair::new(concurrency(8));
     let charges: Vec<_> = (0..8).map(|_| pair.take().unwrap()).collect();
-    charges.into_iter().for_each(|charge| pair.give(charge));
+    pair.give_all(charges);
     pair.pass(4);
     assert_eq!(pair.pass(30), 0);
     // Nor does an instance that is full with long requests ask more than is needed to hear of others.
@@ -176,7 +182,7 @@ fn between_slots_and_tokens_nothing_is_carried_over() {
     pair.pass(40);
     let charges = [pair.take().unwrap(), pair.take().unwrap()];
     assert_eq!(pair.take(), Err(Outcome::Concurrency));
-    charges.into_iter().for_each(|charge| pair.give(charge));
+    pair.give_all(charges);
 }
 
 #[test]

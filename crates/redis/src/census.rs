@@ -16,7 +16,7 @@ pub(crate) struct Census {
 
 impl Census {
     /// A beat has been answered; gives how many live. Whoever is not back after a time is taken for dead.
-    pub(crate) fn hear(&mut self, beat: &Beat, now: Instant, time_to_return: Duration) -> u32 {
+    pub(crate) fn hear(&mut self, beat: Beat, now: Instant, time_to_return: Duration) -> u32 {
         if !beat.known {
             self.forgotten = Some((self.count, now));
         }
@@ -35,7 +35,7 @@ mod tests {
         let (mut census, start) = (Census::default(), Instant::now());
         let mut hear = |instances, known, seconds| {
             let now = start + Duration::from_secs(seconds);
-            census.hear(&Beat { instances, known }, now, Duration::from_secs(3))
+            census.hear(Beat { instances, known }, now, Duration::from_secs(3))
         };
         assert_eq!(hear(1, false, 0), 1);
         assert_eq!(hear(4, true, 1), 4);

@@ -150,7 +150,7 @@ impl Supervised {
         let registry = Registry::new((*connection).clone());
         let began = Instant::now();
         let beat = registry.renew(instance, ALIVE).await?;
-        let mut count = census.hear(&beat, began, ALIVE);
+        let mut count = census.hear(beat, began, ALIVE);
         let heals = connection.description().kind == Kind::Cluster;
         *self.cluster.lock() = heals.then(|| Arc::clone(&connection));
         self.answered(began.elapsed());
@@ -184,7 +184,7 @@ impl Supervised {
                 }
             };
             self.answered(began.elapsed());
-            let before = std::mem::replace(&mut count, census.hear(&beat, began, ALIVE));
+            let before = std::mem::replace(&mut count, census.hear(beat, began, ALIVE));
             if count != before || !beat.known {
                 self.health.lock().instances = count;
                 turned(Turn::Counted { forgot: !beat.known });

@@ -4,6 +4,8 @@
 //! finds out by looking. The backend is told how many permits are held, not how that has changed: so whatever is lost
 //! on the way, the next ask puts it right. Permits that are given back leave the word first, and then are told.
 
+use std::cmp::Ordering;
+
 use super::Standing;
 use super::exchange::{Ask, BucketName, Grant, MOST_PERMITS, SharedLimit};
 use super::orders::Orders;
@@ -23,6 +25,16 @@ const LACKS: u64 = 3;
 struct Told {
     held: u64,
     waiting: u64,
+}
+
+/// What is left of the limit, by the last answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Some,
+    /// All permits are held, so that the backend is asked often whether others lack some.
+    None,
+    /// Others lack some, or too many are held.
+    Lacked,
 }
 
 /// Which permits are kept.
@@ -55,10 +67,7 @@ pub(crate) struct PermitRecord {
     deadline: Nanos,
     /// Are they this instance's share of a limit whose backend is gone, and no lease?
     alone: bool,
-    /// Does the fleet hold all that there are, so that it is to be asked often whether others want some?
-    full: bool,
-    /// Do others want some?
-    contended: bool,
+    room: Room,
     /// Before this nobody asks whether there are any.
     full_until: Nanos,
     /// When a request found none, of which the backend still knows.
@@ -87,8 +96,7 @@ impl PermitRecord {
             held: 0,
             deadline: Nanos::ZERO,
             alone: false,
-            full: false,
-            contended: false,
+            room: Room::Some,
             full_until: Nanos::ZERO,
             lacks: None,
             left: 0,
@@ -225,7 +233,7 @@ impl PermitRecord {
             Self { alone: true, .. } if ends_share => Keep::InUse,
             Self { alone: true, .. } => Keep::All,
             // Others want what nobody uses here.
-            Self { contended: true, .. } => Keep::InUse,
+            Self { room: Room::Lacked, .. } => Keep::InUse,
             _ => Keep::OfLate,
         };
         self.look(hand, settings, now, keep);
@@ -249,7 +257,7 @@ impl PermitRecord {
         self.counted != Some(self.held)
             || self.orders.are_given()
             || up && !closing && self.waiting > 0
-            || self.held > 0 && (self.full || now + half >= self.deadline)
+            || self.held > 0 && (self.room != Room::Some || now + half >= self.deadline)
             || self.lacks.is_some_and(|since| now.since(since) >= lacked)
             // Requests that are blocked want nothing, and so nobody would hear that the block has been lifted.
             || self.orders.is_blocked() && now >= self.ask_again
@@ -269,7 +277,11 @@ impl PermitRecord {
         self.waiting = 0;
         self.counted = Some(told.held.max(grant.tokens));
         let capacity = self.limit.capacity;
-        (self.full, self.contended) = (grant.held() >= capacity, grant.held() > capacity);
+        self.room = match grant.held().cmp(&capacity) {
+            Ordering::Less => Room::Some,
+            Ordering::Equal => Room::None,
+            Ordering::Greater => Room::Lacked,
+        };
         let lacks = !answer.settles && told.waiting > 0 && grant.tokens < told.held + told.waiting;
         self.lacks = lacks.then_some(now);
         self.full_until = if lacks { now + Nanos::new(settings.interval.get() / 2) } else { Nanos::ZERO };
