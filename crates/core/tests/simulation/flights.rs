@@ -42,7 +42,7 @@ struct Flight {
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     number: u64,
-    flights: BTreeMap<u64, Flight>,
+    present: BTreeMap<u64, Flight>,
     /// When the lease of an instance ends.
     leases: BTreeMap<(u64, BucketName), Nanos>,
     pub(crate) strays: u64,
@@ -56,16 +56,16 @@ impl Flights {
             for flight in self.of(instance, name).filter(|flight| !flight.stray) {
                 flight.stray = true;
             }
-            self.strays = self.flights.values().filter(|flight| flight.stray).count() as u64;
+            self.strays = self.present.values().filter(|flight| flight.stray).count() as u64;
         }
     }
 
     fn of(&mut self, instance: u64, name: BucketName) -> impl Iterator<Item = &mut Flight> {
-        self.flights.values_mut().filter(move |flight| (flight.instance, flight.name) == (instance, name))
+        self.present.values_mut().filter(move |flight| (flight.instance, flight.name) == (instance, name))
     }
 
     pub(crate) fn crash(&mut self, instance: u64) {
-        self.flights.retain(|_, flight| flight.instance != instance);
+        self.present.retain(|_, flight| flight.instance != instance);
         self.leases.retain(|(of, _), _| *of != instance);
     }
 
@@ -75,16 +75,16 @@ impl Flights {
 
     /// How many are in flight under living leases.
     fn covered(&self, name: BucketName, now: Nanos) -> usize {
-        let flights = self.flights.values().filter(|flight| flight.name == name && !flight.stray);
+        let flights = self.present.values().filter(|flight| flight.name == name && !flight.stray);
         flights.filter(|flight| self.lease(flight.instance, name) >= now).count()
     }
 
     fn all(&self, name: BucketName) -> usize {
-        self.flights.values().filter(|flight| flight.name == name).count()
+        self.present.values().filter(|flight| flight.name == name).count()
     }
 
     fn at(&self, instance: u64) -> usize {
-        self.flights.values().filter(|flight| flight.instance == instance).count()
+        self.present.values().filter(|flight| flight.instance == instance).count()
     }
 }
 
@@ -97,7 +97,7 @@ impl World {
         assert_eq!(charges.len(), 1, "a slot, and nothing else");
         let number = self.flights.number;
         self.flights.number += 1;
-        self.flights.flights.insert(number, Flight { instance, name, charges, began, stray: false });
+        self.flights.present.insert(number, Flight { instance, name, charges, began, stray: false });
         // Most are short, some are very long.
         let longest = longest.get() >> self.random.below(8);
         let time = Nanos::new(1 + self.random.below(longest));
@@ -112,7 +112,7 @@ impl World {
     }
 
     pub(crate) fn land(&mut self, number: u64) {
-        let Some(flight) = self.flights.flights.remove(&number) else { return };
+        let Some(flight) = self.flights.present.remove(&number) else { return };
         self.tell(format_args!("one ends at {}", flight.instance));
         let now = self.now;
         let instance = self.instances.get_mut(&flight.instance).unwrap();
@@ -122,7 +122,7 @@ impl World {
     }
 
     fn land_all(&mut self) {
-        for number in self.flights.flights.keys().copied().collect::<Vec<_>>() {
+        for number in self.flights.present.keys().copied().collect::<Vec<_>>() {
             self.land(number);
         }
     }
@@ -339,8 +339,10 @@ fn who_comes_later_gets_an_equal_share() {
         let (mut sums, mut turns) = ([0; 2], 0);
         for turn in 0..200 {
             // The oldest ends, and another one takes its place.
-            let oldest = world.flights.flights.keys().next().copied();
-            oldest.into_iter().for_each(|number| world.land(number));
+            let oldest = world.flights.present.keys().next().copied();
+            if let Some(number) = oldest {
+                world.land(number);
+            }
             world.ask_often(&[1, 2], Nanos::from_millis(30));
             if turn >= 100 {
                 turns += 1;

@@ -21,7 +21,7 @@ pub(crate) struct Whose {
 }
 
 pub(crate) struct Names {
-    names: BTreeMap<Whose, BucketName>,
+    tokens: BTreeMap<Whose, BucketName>,
     /// Of each tenant, where its requests in flight are counted.
     in_flight: Vec<BucketName>,
     /// Which tags are used at all.
@@ -50,14 +50,14 @@ impl Names {
             on_failure: OnFailure::Deny,
         };
         let capacity = Capacity { max_keys: 10_000, key_share: 1.0 };
-        let mut names = Self { names: BTreeMap::new(), in_flight: Vec::new(), tags: [false; 256] };
+        let mut names = Self { tokens: BTreeMap::new(), in_flight: Vec::new(), tags: [false; 256] };
         for policy in [limits(2).policy(Some(&limits(1))), Limits::in_flight(1)] {
             let hasher = KeyHasher::with_secret(1, 1);
             let engine = Engine::shared(hasher, policy, capacity, Epoch::default(), settings).unwrap();
             names.find_under(&Arc::new(engine));
         }
         assert_eq!(
-            names.names.len(),
+            names.tokens.len(),
             2 * TENANTS.len(),
             "each has a bucket of its quota and one of the rule"
         );
@@ -74,7 +74,7 @@ impl Names {
                 if ask.limit.counts_requests_in_flight() {
                     self.in_flight.push(ask.name);
                 } else {
-                    self.names.insert(Whose { tenant, rule: ask.limit.quota == 1 }, ask.name);
+                    self.tokens.insert(Whose { tenant, rule: ask.limit.quota == 1 }, ask.name);
                 }
                 self.tags[usize::from(ask.name.tag())] = true;
             }
@@ -89,7 +89,7 @@ impl Names {
     }
 
     pub(crate) fn of(&self, whose: Whose) -> BucketName {
-        self.names[&whose]
+        self.tokens[&whose]
     }
 
     pub(crate) fn uses(&self, tag: u8) -> bool {
