@@ -16,7 +16,7 @@ pub(crate) mod name;
 mod orders;
 mod peak;
 mod permit_record;
-mod permits;
+pub(crate) mod permits;
 mod record;
 pub mod settings;
 mod share;

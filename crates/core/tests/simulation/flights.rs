@@ -327,6 +327,53 @@ fn permits_that_nobody_uses_are_had_by_others_within_a_few_intervals() {
     });
 }
 
+/// Each has its share, or some; then nobody may have any more before there is room.
+#[test]
+fn who_is_in_flight_without_a_backend_counts_when_it_is_back() {
+    each_seed(|run| {
+        let random = &mut Random::new(run.seed);
+        let (most, instances) = (random.within(1..=12), random.within(2..=5));
+        let mut world = endless(run, random, most, instances);
+        let in_flight = world.setup.in_flight.map(|in_flight| InFlight { beyond: true, ..in_flight });
+        world.setup = Setup { in_flight, on_failure: OnFailure::Local, ..world.setup.clone() };
+        world.restart();
+        let (ids, few) = (world.ids(), world.intervals(6 + most));
+        world.turn_all(false);
+        world.ask_often(&ids, few);
+        let alone = world.flying();
+        assert_eq!(alone, instances * (most / instances).max(1));
+        world.turn_all(true);
+        world.ask_often(&ids, few);
+        assert_eq!(world.flying(), alone.max(most));
+    });
+}
+
+/// One instance has all of them, and reaches nobody for longer than its lease, so that the other one has all of them, too.
+#[test]
+fn who_went_on_when_its_lease_was_over_counts_when_it_is_back() {
+    each_seed(|run| {
+        let random = &mut Random::new(run.seed);
+        let most = random.within(1..=12);
+        let mut world = endless(run, random, most, 2);
+        let fill = world.intervals(6 + most);
+        world.ask_often(&[1], fill);
+        let lease = world.setup.time_to_live;
+        world.instances.get_mut(&1).unwrap().stands_still = world.now + lease + lease;
+        world.run_until(world.now + lease + lease);
+        world.instances.get_mut(&1).unwrap().stands_still = world.now + fill;
+        world.ask_often(&[2], fill);
+        assert_eq!([world.flights.at(1), world.flights.at(2)], [most as usize; 2]);
+        world.ask_often(&[1, 2], fill);
+        for number in world.flights.present.keys().copied().collect::<Vec<_>>() {
+            if world.flights.present[&number].instance == 2 {
+                world.land(number);
+            }
+        }
+        world.ask_often(&[1, 2], fill);
+        assert_eq!([world.flights.at(1), world.flights.at(2)], [most as usize, 0], "all are taken");
+    });
+}
+
 /// One instance uses all of them all the time; another one comes, and has as many before long.
 #[test]
 fn who_comes_later_gets_an_equal_share() {

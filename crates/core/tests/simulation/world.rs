@@ -303,6 +303,13 @@ impl World {
         self.sometime(Event::Crash);
     }
 
+    /// All instances die, and as many start: under another setup.
+    pub(crate) fn restart(&mut self) {
+        for id in self.ids() {
+            self.crash_one(id);
+        }
+    }
+
     /// An instance dies, and another one starts.
     pub(crate) fn crash_one(&mut self, id: u64) {
         self.instances.remove(&id);
