@@ -112,7 +112,7 @@ impl Fleet {
     ) -> Want {
         let now = Now { monotonic: now, wall, instances: self.instances() };
         let (want, urgent) = self.with_record(key, naming, lack.limit, now.monotonic, |record| {
-            let standing = self.standing(record.name(), now.monotonic);
+            let standing = self.standing(record, now.monotonic);
             let want = record.want(hand, lack, standing, &self.settings, &now);
             (want, standing == Standing::Up && record.is_urgent())
         });
@@ -195,8 +195,13 @@ impl Fleet {
         &self.tags[usize::from(tag)]
     }
 
-    fn standing(&self, name: BucketName, now: Nanos) -> Standing {
-        self.tag(name.tag()).lock().standing(now, self.settings.pause())
+    fn standing(&self, record: &Record, now: Nanos) -> Standing {
+        let (tag, pause) = (self.tag(record.name().tag()).lock(), self.settings.pause());
+        if record.limit().counts_requests_in_flight() {
+            tag.standing_of_permits(now, pause)
+        } else {
+            tag.standing(now, pause)
+        }
     }
 
     fn hurry(&self, key: Key) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_core::lease::OnFailure;
-use tollgate_core::lease::exchange::BucketName;
+use tollgate_core::lease::exchange::{BucketName, SETTLING};
 use tollgate_core::lease::fleet::Call;
 use tollgate_core::{Charged, Nanos};
 
@@ -338,12 +338,14 @@ fn who_is_in_flight_without_a_backend_counts_when_it_is_back() {
         world.setup = Setup { in_flight, on_failure: OnFailure::Local, ..world.setup.clone() };
         world.restart();
         let (ids, few) = (world.ids(), world.intervals(6 + most));
+        let seen = Nanos::from_secs(1);
+        world.run_until(seen);
         world.turn_all(false);
         world.ask_often(&ids, few);
         let alone = world.flying();
         assert_eq!(alone, instances * (most / instances).max(1));
         world.turn_all(true);
-        world.ask_often(&ids, few);
+        world.ask_often(&ids, SETTLING + few);
         assert_eq!(world.flying(), alone.max(most));
     });
 }

@@ -28,7 +28,6 @@ struct Asks {
 
 /// Those of one tag.
 struct TagAsks {
-    standing: Standing,
     /// Is a batch under way, so that another has to wait?
     busy: bool,
     keys: Vec<Key>,
@@ -73,22 +72,16 @@ impl Fleet {
             self.sweep_dormant(now);
             for tag in 0..=u8::MAX {
                 if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
-                    asks.by_tag.insert(tag, self.tag_asks(tag, now));
+                    asks.by_tag.insert(tag, self.tag_asks(tag));
                 }
             }
         }
         asks.by_tag.into_iter().filter_map(|(tag, asks)| self.batch(tag, asks, call, now)).collect()
     }
 
-    fn tag_asks(&self, tag: u8, now: Nanos) -> TagAsks {
+    fn tag_asks(&self, tag: u8) -> TagAsks {
         let tag = self.tag(tag).lock();
-        TagAsks {
-            standing: tag.standing(now, self.settings.pause()),
-            busy: tag.is_busy(),
-            keys: Vec::new(),
-            asks: Vec::new(),
-            left: false,
-        }
+        TagAsks { busy: tag.is_busy(), keys: Vec::new(), asks: Vec::new(), left: false }
     }
 
     fn ask_all(&self, shard: &mut Shard, gate: &mut Gate, now: Nanos, asks: &mut Asks) {
@@ -109,9 +102,9 @@ impl Fleet {
     fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
         let tag = record.name().tag();
         let closing = asks.call == Call::Close;
-        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag, now));
+        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
         let full = of_tag.is_full();
-        let standing = if full { Standing::Down } else { of_tag.standing };
+        let standing = if full { Standing::Down } else { self.standing(record, now) };
         let mut hand = gate.hand(key, record.limit().counts_requests_in_flight(), now);
         if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
             of_tag.keys.push(key);
