@@ -151,14 +151,14 @@ test('never are more in flight than there are slots, and all of them are used, b
     const served = await Promise.all(
       services.flatMap((service) =>
         Array.from({ length: 6 }, async (_, client) => {
-          let [served, turn] = [0, client]
+          let [had, turn] = [0, client]
           const end = performance.now() + 5_000
           while (performance.now() < end && !over.aborted) {
             turn += 1
-            if ((await service.ask(10 + ((turn * 17) % 50))) === 200) served += 1
+            if ((await service.ask(10 + ((turn * 17) % 50))) === 200) had += 1
             else await setTimeout(5)
           }
-          return served
+          return had
         }),
       ),
     )
