@@ -113,7 +113,10 @@ interface QuotaRule extends RuleFields, Measure {
 }
 /** A rule that limits how many requests are in flight. */
 interface ConcurrencyRule extends RuleFields {
-    /** Requests in flight at most, from admission until the response ends or the client has gone: 1 to 2,147,483,648. */
+    /**
+     * Requests in flight at most, from admission until the response ends or the client has gone: 1 to 2,147,483,648; with
+     * `backends`, in all processes together, and up to 65,535.
+     */
     concurrency: number;
     quota?: undefined;
     burst?: undefined;

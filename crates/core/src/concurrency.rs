@@ -8,7 +8,7 @@ use crate::{LimitError, Nanos};
 const MOST: u64 = 1 << 31;
 
 /// When a slot comes back is unknown; this is how long whoever was refused is told to wait.
-const RETRY_HINT: Nanos = Nanos::from_secs(1);
+pub(crate) const RETRY_HINT: Nanos = Nanos::from_secs(1);
 
 /// A limit on what is in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

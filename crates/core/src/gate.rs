@@ -199,16 +199,16 @@ impl Gate {
                 Some(Limit::Nothing) | None => return done(Decision::never(Outcome::Denied)),
             };
             let fresh = |cost| meter.map_or(Decision::unlimited(), |meter| peeked(meter, 0, moment, cost));
-            if let Some(leased) = meter.and_then(Meter::leased)
+            if let Some(limit) = meter.and_then(Meter::shared)
                 && matches!(operation, Operation::Give(_) | Operation::Reset)
             {
-                self.give_shared(target, leased, operation, now);
+                self.give_shared(target, limit, operation, now);
                 return done(fresh(0));
             }
             match operation {
                 Operation::Peek(cost) => return done(self.peeked_fresh(key, meter, cost, (moment, now))),
                 // A lease needs a place.
-                Operation::Probe(cost) if meter.is_none_or(|meter| meter.leased().is_none()) => {
+                Operation::Probe(cost) if meter.is_none_or(|meter| meter.shared().is_none()) => {
                     return done(fresh(cost));
                 }
                 Operation::Give(_) | Operation::Reset => return done(fresh(0)),
@@ -273,11 +273,11 @@ impl Gate {
                 }
                 let Some(meter) = meter else { return Some(Decision::unlimited()) };
                 let decision = peeked(meter, word.state(), moment, cost);
-                match meter.leased().filter(|_| decision.outcome == Outcome::Pending) {
+                match meter.shared().filter(|_| decision.outcome == Outcome::Pending) {
                     None => return Some(table.told(slot, Some(meter), decision, moment)),
-                    Some(leased) => {
+                    Some(limit) => {
                         let wanted = (word.state(), cost);
-                        if let Some(decision) = self.want(target, meter, leased, wanted, moment, now) {
+                        if let Some(decision) = self.want(target, meter, limit, wanted, moment, now) {
                             return Some(decision);
                         }
                     }
@@ -294,8 +294,9 @@ impl Gate {
                         Some(left) => return Some(blocked(meter, moment, left)),
                         None => self.unflag(bucket, key, now)?,
                     },
-                    (Charge::Refused(state, AWAITS_LEASE), Some(meter @ Meter::Leased(leased))) => {
-                        if let Some(decision) = self.want(target, meter, leased, (state, cost), moment, now) {
+                    (Charge::Refused(state, AWAITS_LEASE), Some(meter)) => {
+                        let limit = meter.shared()?;
+                        if let Some(decision) = self.want(target, meter, limit, (state, cost), moment, now) {
                             return Some(decision);
                         }
                     }
@@ -310,18 +311,18 @@ impl Gate {
                 if let Some(left) = word.blocked().then(|| self.engine.block_left(key, now)).flatten() {
                     return Some(blocked(meter, moment, left));
                 }
-                if let Some((meter, leased)) = meter.and_then(|meter| Some((meter, meter.leased()?))) {
-                    return Some(self.peeked_shared(key, meter, leased, (word.state(), cost), (moment, now)));
+                if let Some((meter, limit)) = meter.and_then(|meter| Some((meter, meter.shared()?))) {
+                    return Some(self.peeked_shared(key, meter, limit, (word.state(), cost), (moment, now)));
                 }
                 return Some(told(word.state(), cost));
             }
             Operation::Give(_) | Operation::Take(_) | Operation::Reset
-                if let Some(leased) = meter.and_then(Meter::leased) =>
+                if let Some(meter) = meter.filter(|meter| meter.shared().is_some()) =>
             {
                 if matches!(operation, Operation::Reset) {
                     self.engine.blocks.lift(key);
                 }
-                self.adjust_shared(bucket, target, leased, operation, (moment, now))?
+                self.adjust_shared(bucket, target, meter, operation, (moment, now))?
             }
             Operation::Give(tokens) => adjusted(&|meter, state| meter.give(state, moment, tokens))?,
             Operation::Take(tokens) => adjusted(&|meter, state| meter.take(state, moment, tokens))?,
@@ -333,8 +334,8 @@ impl Gate {
                 // The list first: who sees the flag finds the block.
                 self.engine.blocks.set(key, now + time);
                 bucket.flag(true)?;
-                if let Some(leased) = meter.and_then(Meter::leased) {
-                    self.adjust_shared(bucket, target, leased, operation, (moment, now))?;
+                if let Some(meter) = meter.filter(|meter| meter.shared().is_some()) {
+                    self.adjust_shared(bucket, target, meter, operation, (moment, now))?;
                 }
                 return Some(blocked(meter, moment, time));
             }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::bucket::{Bucket, Word};
+use crate::lease::Fleet;
+use crate::lease::exchange::SharedLimit;
 use crate::lease::want::{Hand, Lack, Want};
-use crate::lease::{Fleet, Leased};
 use crate::meter::Meter;
 use crate::migration::{Place, locate};
 use crate::moment::Moment;
@@ -18,9 +19,9 @@ use crate::{Decision, Gate, Key, Nanos, Outcome};
 const BACKEND_TAKES: Nanos = Nanos::from_secs(1);
 
 impl Gate {
-    /// A bucket's word, wherever it is.
-    pub(crate) fn hand(&self, key: Key, now: Nanos) -> BucketHand<'_> {
-        BucketHand { gate: self, key, now, found: None }
+    /// A bucket's word, wherever it is, as long as it counts slots, or tokens.
+    pub(crate) fn hand(&self, key: Key, slots: bool, now: Nanos) -> BucketHand<'_> {
+        BucketHand { gate: self, key, slots, now, found: None }
     }
 
     /// The number of the answer that the last decision awaits, if it is [`Outcome::Pending`].
@@ -34,18 +35,18 @@ impl Gate {
         &self,
         target: &Target<'_>,
         meter: &Meter,
-        leased: &Leased,
+        limit: &SharedLimit,
         (state, cost): (u64, u64),
         moment: Moment,
         now: Nanos,
     ) -> Option<Decision> {
         let fleet = self.engine.fleet()?;
-        let mut hand = self.hand(target.key, now);
+        let mut hand = self.hand(target.key, limit.counts_requests_in_flight(), now);
         let last = target.naming.request.last_word;
         let instants = (now, moment.wall());
-        let lack = Lack { limit: leased.limit(), cost, last };
+        let lack = Lack { limit, cost, last };
         let want = fleet.want(&mut hand, target.key, &target.naming, &lack, instants);
-        let refused = Decision { outcome: Outcome::Quota, ..peeked(meter, state, moment, 0) };
+        let refused = Decision { outcome: meter.refuses_by(), ..peeked(meter, state, moment, 0) };
         match want {
             Want::Placed => None,
             Want::Awaited(number) => {
@@ -64,34 +65,40 @@ impl Gate {
         &self,
         bucket: Bucket<'_>,
         target: &Target<'_>,
-        leased: &Leased,
+        meter: &Meter,
         operation: Operation,
         (moment, now): (Moment, Nanos),
     ) -> Option<u64> {
-        let fleet = self.engine.fleet()?;
+        let (fleet, limit) = (self.engine.fleet()?, meter.shared()?);
         let mut missing = 0;
         let state = match operation {
             Operation::Take(tokens) => loop {
                 let word = bucket.read()?;
-                let state = Leased::without(word.state(), moment, tokens);
-                missing = tokens - Leased::held(word.state(), moment).min(tokens);
+                let state = meter.take(word.state(), moment, tokens);
+                missing = tokens - meter.remaining(word.state(), moment).min(tokens);
                 match bucket.replace(word, word.with_state(state)) {
                     Ok(()) => break state,
                     Err(Some(_)) => {}
                     Err(None) => return None,
                 }
             },
-            Operation::Give(_) | Operation::Reset => bucket.adjust(Leased::reset)?,
+            Operation::Give(_) | Operation::Reset => bucket.adjust(|state| meter.refilled(state, moment))?,
             _ => bucket.read()?.state(),
         };
-        tell(fleet, target, leased, operation, missing, now);
+        tell(fleet, target, limit, operation, missing, now);
         Some(state)
     }
 
     /// The same of a bucket that has no place here, and to which something is given.
-    pub(crate) fn give_shared(&self, target: &Target<'_>, leased: &Leased, operation: Operation, now: Nanos) {
+    pub(crate) fn give_shared(
+        &self,
+        target: &Target<'_>,
+        limit: &SharedLimit,
+        operation: Operation,
+        now: Nanos,
+    ) {
         if let Some(fleet) = self.engine.fleet() {
-            tell(fleet, target, leased, operation, 0, now);
+            tell(fleet, target, limit, operation, 0, now);
         }
     }
 
@@ -106,17 +113,17 @@ impl Gate {
         &self,
         key: Key,
         meter: &Meter,
-        leased: &Leased,
+        limit: &SharedLimit,
         (state, cost): (u64, u64),
         (moment, now): (Moment, Nanos),
     ) -> Decision {
         let decision = peeked(meter, state, moment, cost);
-        let elsewhere = self.engine.fleet().map_or(0, |fleet| fleet.left(key, leased.limit(), now));
+        let elsewhere = self.engine.fleet().map_or(0, |fleet| fleet.left(key, limit, now));
         let remaining = (decision.remaining + elsewhere).min(decision.capacity);
         let admitted = decision.outcome == Outcome::Pending && remaining >= cost;
         let outcome = match decision.outcome {
             Outcome::Pending if admitted => Outcome::Ok,
-            Outcome::Pending => Outcome::Quota,
+            Outcome::Pending => meter.refuses_by(),
             outcome => outcome,
         };
         let retry = if admitted { Some(Nanos::ZERO) } else { decision.retry };
@@ -133,19 +140,26 @@ impl Gate {
     ) -> Decision {
         match meter {
             None => Decision::unlimited(),
-            Some(meter) => match meter.leased() {
-                Some(leased) => self.peeked_shared(key, meter, leased, (0, cost), at),
+            Some(meter) => match meter.shared() {
+                Some(limit) => self.peeked_shared(key, meter, limit, (0, cost), at),
                 None => peeked(meter, 0, at.0, cost),
             },
         }
     }
 }
 
-fn tell(fleet: &Fleet, target: &Target<'_>, leased: &Leased, operation: Operation, missing: u64, now: Nanos) {
+fn tell(
+    fleet: &Fleet,
+    target: &Target<'_>,
+    limit: &SharedLimit,
+    operation: Operation,
+    missing: u64,
+    now: Nanos,
+) {
     if matches!(operation, Operation::Take(_)) && missing == 0 {
         return;
     }
-    fleet.tell(target.key, &target.naming, leased.limit(), now, |record| match operation {
+    fleet.tell(target.key, &target.naming, limit, now, |record| match operation {
         Operation::Give(tokens) => record.give(tokens),
         Operation::Take(_) => record.take(missing),
         Operation::Reset => record.reset(),
@@ -158,6 +172,8 @@ fn tell(fleet: &Fleet, target: &Target<'_>, leased: &Leased, operation: Operatio
 pub(crate) struct BucketHand<'a> {
     gate: &'a Gate,
     key: Key,
+    /// Does it count requests in flight?
+    slots: bool,
     now: Nanos,
     found: Option<(Arc<Table>, usize, Word)>,
 }
@@ -168,8 +184,14 @@ impl Hand for BucketHand<'_> {
             let Place::Here(table, index) = locate(&self.gate.table, self.key, self.now) else {
                 return None;
             };
+            let slot = table.slots.get(index)?;
+            // Under the policy in force it may count something else, and a state says something else then.
+            let meter = slot.meta().and_then(|meta| table.meter_of(meta));
+            if meter.is_some_and(|meter| meter.counts_requests_in_flight() != self.slots) {
+                return None;
+            }
             // One that is on its way is looked for again.
-            if let Some(word) = table.slots.get(index)?.bucket().read() {
+            if let Some(word) = slot.bucket().read() {
                 let read = (word.state(), table.epoch);
                 self.found = Some((table, index, word));
                 return Some(read);

@@ -16,6 +16,7 @@ use crate::table::Table;
 use crate::{Epoch, Key, KeyHasher, Nanos, Policy, Subject};
 
 mod charge;
+mod permits;
 
 /// One second after the tables' epoch. Nothing refills meanwhile.
 const NOW: Nanos = Nanos::from_secs(1);

@@ -4,10 +4,11 @@
 //! state that a meter gives is never 0. 1 says the same as 0 to every meter: nothing is spent.
 
 use crate::gcra::Ticks;
-use crate::lease::Leased;
+use crate::lease::exchange::SharedLimit;
+use crate::lease::{Leased, Permits};
 use crate::moment::Moment;
 use crate::time::Epoch;
-use crate::{Concurrency, FixedWindow, Gcra, Nanos, SlidingWindow, Window};
+use crate::{Concurrency, FixedWindow, Gcra, Nanos, Outcome, SlidingWindow, Window};
 
 /// Written, and nothing is spent.
 const FRESH: u64 = 1;
@@ -25,6 +26,8 @@ pub enum Meter {
     Concurrency(Concurrency),
     /// Tokens of a bucket that the fleet shares.
     Leased(Leased),
+    /// At most so many at once in the fleet.
+    Permits(Permits),
 }
 
 /// See [`Meter::level`].
@@ -48,6 +51,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.quota(),
             Self::Concurrency(concurrency) => concurrency.most(),
             Self::Leased(leased) => leased.limit().quota,
+            Self::Permits(permits) => permits.limit().quota,
         }
     }
 
@@ -68,6 +72,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.capacity(),
             Self::Concurrency(concurrency) => concurrency.most(),
             Self::Leased(leased) => leased.limit().capacity,
+            Self::Permits(permits) => permits.limit().capacity,
         }
     }
 
@@ -79,7 +84,7 @@ impl Meter {
             Self::TokenBucket(gcra) => Some(Window::Span(gcra.window())),
             Self::FixedWindow(fixed) => Some(fixed.window()),
             Self::SlidingWindow(sliding) => Some(sliding.window()),
-            Self::Concurrency(_) => None,
+            Self::Concurrency(_) | Self::Permits(_) => None,
             Self::Leased(leased) => Some(leased.limit().window),
         }
     }
@@ -104,6 +109,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.admit(state, now, cost),
             Self::Concurrency(concurrency) => concurrency.admit(state, cost),
             Self::Leased(leased) => leased.admit(state, now, cost),
+            Self::Permits(permits) => permits.admit(state, now, cost),
         }
     }
 
@@ -116,6 +122,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.take(state, now, cost),
             Self::Concurrency(concurrency) => concurrency.take(state, cost),
             Self::Leased(_) => Leased::without(state, now, cost),
+            Self::Permits(_) => Permits::take(state, cost),
         }
     }
 
@@ -129,6 +136,7 @@ impl Meter {
             Self::Concurrency(concurrency) => concurrency.give(state, cost),
             // What comes back, comes back to the shared bucket.
             Self::Leased(_) => state,
+            Self::Permits(_) => Permits::give(state, cost),
         }
     }
 
@@ -137,7 +145,9 @@ impl Meter {
     #[inline]
     pub(crate) fn give_back(&self, state: u64, now: Moment, charged_at: Moment, cost: u64) -> u64 {
         match self {
-            Self::TokenBucket(_) | Self::Concurrency(_) | Self::Leased(_) => self.give(state, now, cost),
+            Self::TokenBucket(_) | Self::Concurrency(_) | Self::Leased(_) | Self::Permits(_) => {
+                self.give(state, now, cost)
+            }
             Self::FixedWindow(fixed) => fixed.give_back(state, now, charged_at, cost),
             Self::SlidingWindow(sliding) => sliding.give_back(state, now, charged_at, cost),
         }
@@ -152,6 +162,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.remaining(state, now),
             Self::Concurrency(concurrency) => concurrency.remaining(state),
             Self::Leased(_) => Leased::held(state, now),
+            Self::Permits(_) => Permits::spare(state, now),
         }
     }
 
@@ -162,7 +173,7 @@ impl Meter {
             Self::TokenBucket(gcra) => gcra.until_full(Ticks(state), gcra.instant(now.since)),
             Self::FixedWindow(fixed) => fixed.until_full(state, now),
             Self::SlidingWindow(sliding) => sliding.until_full(state, now),
-            Self::Concurrency(_) => Nanos::ZERO,
+            Self::Concurrency(_) | Self::Permits(_) => Nanos::ZERO,
             Self::Leased(leased) => leased.until_full(state, now),
         }
     }
@@ -198,6 +209,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.is_live(state, now),
             Self::Concurrency(concurrency) => concurrency.spent(state) > 0,
             Self::Leased(_) => Leased::is_live(state, now),
+            Self::Permits(_) => Permits::is_live(state, now),
         }
     }
 
@@ -210,6 +222,7 @@ impl Meter {
             Self::Concurrency(concurrency) => concurrency.spent(state),
             // What is spent, the shared bucket knows.
             Self::Leased(_) => 0,
+            Self::Permits(_) => Permits::in_flight(state),
         }
     }
 
@@ -224,6 +237,7 @@ impl Meter {
             Self::FixedWindow(fixed) => fixed.with_spent(now, spent),
             Self::SlidingWindow(sliding) => sliding.with_spent(now, spent),
             Self::Concurrency(_) => Concurrency::with_spent(spent),
+            Self::Permits(_) => Permits::take(FRESH, spent),
             Self::Leased(_) => FRESH,
         }
     }
@@ -242,9 +256,9 @@ impl Meter {
             }
             (Self::Concurrency(from), Self::Concurrency(_)) => Concurrency::with_spent(from.spent(state)),
             (Self::Leased(_), Self::Leased(to)) => Leased::carried(state, to),
-            (Self::Concurrency(_) | Self::Leased(_), _) | (_, Self::Concurrency(_) | Self::Leased(_)) => {
-                FRESH
-            }
+            (Self::Permits(from), Self::Permits(to)) => from.carried(state, to),
+            (Self::Concurrency(_) | Self::Leased(_) | Self::Permits(_), _)
+            | (_, Self::Concurrency(_) | Self::Leased(_) | Self::Permits(_)) => FRESH,
             (Self::FixedWindow(from), Self::FixedWindow(same)) if from.window() == same.window() => {
                 same.continued(from, state, now, self.spent_under(state, now, to))
             }
@@ -275,6 +289,7 @@ impl Meter {
             Self::SlidingWindow(sliding) => sliding.rebased(state, from.wall, to.wall),
             Self::Concurrency(_) => state,
             Self::Leased(_) => written(Ticks(Leased::rebased(state, from, to))),
+            Self::Permits(_) => written(Ticks(Permits::rebased(state, from, to))),
         }
     }
 
@@ -283,24 +298,32 @@ impl Meter {
         match self {
             Self::Concurrency(_) => state.max(FRESH),
             Self::Leased(_) => Leased::reset(state),
+            Self::Permits(_) => Permits::reset(state),
             Self::TokenBucket(_) | Self::FixedWindow(_) | Self::SlidingWindow(_) => self.with_spent(now, 0),
         }
     }
 
-    /// Are its tokens leased?
+    /// The limit that a fleet shares, where one does.
     #[inline]
-    pub(crate) const fn leased(&self) -> Option<&Leased> {
+    pub(crate) const fn shared(&self) -> Option<&SharedLimit> {
         match self {
-            Self::Leased(leased) => Some(leased),
+            Self::Leased(leased) => Some(leased.limit()),
+            Self::Permits(permits) => Some(permits.limit()),
             _ => None,
         }
+    }
+
+    /// What it refuses with.
+    #[inline]
+    pub(crate) const fn refuses_by(&self) -> Outcome {
+        if self.counts_requests_in_flight() { Outcome::Concurrency } else { Outcome::Quota }
     }
 
     /// Is it a limit on concurrency, whose slots come back when requests end?
     #[inline]
     #[must_use]
     pub const fn counts_requests_in_flight(&self) -> bool {
-        matches!(self, Self::Concurrency(_))
+        matches!(self, Self::Concurrency(_) | Self::Permits(_))
     }
 }
 

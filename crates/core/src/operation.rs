@@ -43,8 +43,7 @@ pub(crate) fn told(meter: &Meter, state: u64, now: Moment, admitted: Result<(), 
     let (outcome, retry) = match admitted {
         Ok(()) => (Outcome::Ok, Some(Nanos::ZERO)),
         Err(AWAITS_LEASE) => (Outcome::Pending, Some(LEASE_TAKES)),
-        Err(wait) if meter.counts_requests_in_flight() => (Outcome::Concurrency, wait),
-        Err(wait) => (Outcome::Quota, wait),
+        Err(wait) => (meter.refuses_by(), wait),
     };
     let Level { quota, window, capacity, remaining, reset } = meter.level(state, now);
     Decision { outcome, quota, window, capacity, remaining, reset, retry }

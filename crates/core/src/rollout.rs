@@ -2,15 +2,15 @@
 //!
 //! What a fleet has agreed on is one [`Record`]. It lies in a store, and is replaced whole, by compare-and-swap, by whoever holds the
 //! driver's lock with the newest fencing token. Besides, each instance keeps a [`Report`] there. All else is a function of the record, the
-//! reports and the store's clock: what an instance does ([`follow`]), and what the driver does next ([`drive`]).
+//! reports and the store's clock: what an instance does ([`follow()`]), and what the driver does next ([`drive()`]).
 //!
 //! Reading order:
 //! 1. [`revision`], [`execution`], [`micros`]: the words.
 //! 2. [`record`]: what is agreed on; [`phase`], [`strategy`], [`settings`]: parts of it.
-//! 3. [`follow`]: what it means to an instance; `members`: who belongs to a step; [`follower`]: an instance's part in it.
+//! 3. [`mod@follow`]: what it means to an instance; `members`: who belongs to a step; [`follower`]: an instance's part in it.
 //! 4. [`report`]: what an instance says; [`tallies`]: what it counts; [`checks`]: what is judged by that.
-//! 5. [`drive`]: phase by phase; [`succeed`]: after a driver is gone; [`propose`]: how rollouts begin, and are ended by somebody;
-//!    [`boot`]: what an instance does that starts with a policy of its own.
+//! 5. [`mod@drive`]: phase by phase; [`mod@succeed`]: after a driver is gone; [`mod@propose`]: how rollouts begin, and are ended by somebody;
+//!    [`mod@boot`]: what an instance does that starts with a policy of its own.
 //! 6. [`audit`]: what the audit trail says; [`log`]: what people are shown.
 //!
 //! What holds, whoever dies, sleeps or is late:
@@ -34,6 +34,8 @@ pub mod propose;
 pub mod record;
 pub mod report;
 pub mod revision;
+#[cfg(test)]
+mod samples;
 pub mod settings;
 pub mod strategy;
 pub mod succeed;
@@ -42,7 +44,7 @@ pub mod tallies;
 pub use boot::{Boot, boot};
 pub use checks::{Check, Finding, Scope, Verdict};
 pub use drive::{Step, View, drive};
-pub use execution::ExecutionId;
+pub use execution::{ExecutionId, NotAnExecution};
 pub use follow::{Swap, Target, follow};
 pub use follower::Follower;
 pub use log::ExecutionLog;

@@ -25,7 +25,8 @@ impl Gate {
             if !is_counted(charge, &table.policy) {
                 return;
             }
-            if meter.leased().is_some() {
+            // Tokens come back to the shared bucket, a slot to the word that it was taken from.
+            if meter.shared().is_some() && !meter.counts_requests_in_flight() {
                 return self.give_to_fleet(charge.key, charge.cost);
             }
             // It may have been charged in a table before this one.

@@ -224,11 +224,11 @@ impl Table {
         decision: Decision,
         now: Moment,
     ) -> Decision {
-        match (meter, &self.views) {
-            (Some(Meter::Leased(leased)), Some(views)) => {
+        match (meter.and_then(Meter::shared), &self.views) {
+            (Some(limit), Some(views)) => {
                 // Its index, by where it lies.
                 let offset = std::ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
-                views.told(offset / size_of::<Slot>(), leased, decision, now)
+                views.told(offset / size_of::<Slot>(), limit, decision, now)
             }
             _ => decision,
         }

@@ -6,9 +6,10 @@
 
 use std::io;
 
+use crate::lease::UNIT;
 #[cfg(not(loom))]
 use crate::lease::exchange::MOST_TOKENS;
-use crate::lease::{Leased, UNIT};
+use crate::lease::exchange::SharedLimit;
 use crate::moment::Moment;
 #[cfg(not(loom))]
 use crate::sync::{AtomicU64, Ordering};
@@ -59,12 +60,17 @@ impl Views {
 impl Views {
     /// A decision on a shared bucket that tells what is left of it, and when it will be full, for all that is known.
     #[inline]
-    pub(crate) fn told(&self, index: usize, leased: &Leased, decision: Decision, now: Moment) -> Decision {
+    pub(crate) fn told(
+        &self,
+        index: usize,
+        limit: &SharedLimit,
+        decision: Decision,
+        now: Moment,
+    ) -> Decision {
         let view = self.get(index);
         if view == 0 {
             return decision;
         }
-        let limit = leased.limit();
         // Less one unit: it was counted from 1.
         let at = Moment { since: Nanos::new(((view & u64::from(u32::MAX)) - 1) << UNIT | 1), ..now };
         let left = match limit.algorithm {
@@ -74,12 +80,14 @@ impl Views {
                 let refilled = u64::try_from(refilled / window).unwrap_or(u64::MAX);
                 (view >> 32).saturating_add(refilled)
             }
+            // When slots come back, nobody knows.
+            Algorithm::Concurrency => view >> 32,
             _ if limit.window.index(at.wall()) != limit.window.index(now.wall()) => limit.capacity,
             _ => view >> 32,
         };
         let remaining = decision.remaining.saturating_add(left).min(limit.capacity);
         let reset = match limit.algorithm {
-            Algorithm::TokenBucket => leased.refill_time(limit.capacity - remaining),
+            Algorithm::TokenBucket => limit.refill_time(limit.capacity - remaining),
             _ => decision.reset,
         };
         Decision { remaining, reset, ..decision }

@@ -1,4 +1,4 @@
-//! One shared bucket.
+//! One shared bucket of tokens.
 //!
 //! A bucket goes by the limit that it was left with until somebody comes who has another one. What is spent stays spent under the
 //! new limit: a quota that is raised adds the difference, and one that is lowered refills nothing.
@@ -15,19 +15,10 @@
 use tollgate_core::lease::exchange::{Ask, Grant, SharedLimit};
 use tollgate_core::{Algorithm, Nanos, Window};
 
+use crate::Circumstances;
+
 /// What sums of fractions may be off by: a token that is there up to this is there.
 const ROUNDING: f64 = 1e-9;
-
-/// What the asks of a batch have in common.
-#[derive(Debug)]
-pub(super) struct Circumstances {
-    /// Microseconds since the Unix epoch.
-    pub(super) now: u64,
-    /// Is the state that the asker saw last lost, so that its floors are heeded?
-    pub(super) lost: bool,
-    pub(super) settling: bool,
-    pub(super) instances: u32,
-}
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {

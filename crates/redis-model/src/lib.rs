@@ -4,13 +4,15 @@
 //! nothing any more: a bucket that is full again is the same here as one that was never there.
 
 mod bucket;
+mod slots;
 
 use std::collections::BTreeMap;
 
 use tollgate_core::Nanos;
-use tollgate_core::lease::exchange::{Batch, BucketName, Life, Reply, SETTLING};
+use tollgate_core::lease::exchange::{Ask, Batch, BucketName, Grant, Life, Reply, SETTLING};
 
-use bucket::{Bucket, Circumstances};
+use bucket::Bucket;
+use slots::Slots;
 
 /// A state that was told, when so much has passed since, in microseconds, is told anew by whoever misses another one: all move again.
 const TOLD: u64 = 3 * SETTLING.get() / 1000;
@@ -31,6 +33,28 @@ struct Kept {
     until: u64,
 }
 
+/// What a name stands for: one that comes to stand for the other begins anew.
+#[derive(Debug, Clone)]
+enum Shared {
+    Tokens(Bucket),
+    Slots(Slots),
+}
+
+/// What the asks of a batch have in common.
+#[derive(Debug)]
+struct Circumstances {
+    /// Microseconds since the Unix epoch.
+    now: u64,
+    /// Is the state that the asker saw last lost, so that its floors are heeded?
+    lost: bool,
+    settling: bool,
+    instances: u32,
+    /// Who asks.
+    instance: u64,
+    /// How long what they hold of requests in flight counts, in microseconds.
+    time_to_live: u64,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Tag {
     life: Option<Life>,
@@ -39,7 +63,7 @@ struct Tag {
     /// When the last batch was executed, in microseconds: the clock does not go back behind that.
     last: u64,
     replies: BTreeMap<u64, Kept>,
-    buckets: BTreeMap<BucketName, Bucket>,
+    buckets: BTreeMap<BucketName, Shared>,
 }
 
 /// A Redis. A copy of it is a replica: to put it back is what a failover does.
@@ -100,16 +124,42 @@ impl Tag {
         let life = Life { count: life.count + 1, ..life };
         (self.life, self.last) = (Some(life), now);
         let settling = self.settles.saturating_sub(now);
-        let circumstances = Circumstances { now, lost, settling: settling > 0, instances: batch.instances };
-        let grants = batch
-            .asks
-            .iter()
-            .map(|ask| {
-                let fresh = || Bucket::fresh(ask.limit, now);
-                self.buckets.entry(ask.name).or_insert_with(fresh).execute(ask, &circumstances)
-            })
-            .collect();
+        let circumstances = Circumstances {
+            now,
+            lost,
+            settling: settling > 0,
+            instances: batch.instances,
+            instance: batch.instance,
+            time_to_live: batch.time_to_live.get().div_ceil(1000),
+        };
+        let grants =
+            batch.asks.iter().map(|ask| self.bucket(ask, now).execute(ask, &circumstances)).collect();
         Reply { life, now, settling: Nanos::new(settling * 1000), grants }
+    }
+
+    fn bucket(&mut self, ask: &Ask, now: u64) -> &mut Shared {
+        let slots = ask.limit.counts_requests_in_flight();
+        let fresh = || {
+            if slots {
+                Shared::Slots(Slots::default())
+            } else {
+                Shared::Tokens(Bucket::fresh(ask.limit, now))
+            }
+        };
+        let bucket = self.buckets.entry(ask.name).or_insert_with(fresh);
+        if matches!(bucket, Shared::Slots(_)) != slots {
+            *bucket = fresh();
+        }
+        bucket
+    }
+}
+
+impl Shared {
+    fn execute(&mut self, ask: &Ask, circumstances: &Circumstances) -> Grant {
+        match self {
+            Self::Tokens(bucket) => bucket.execute(ask, circumstances),
+            Self::Slots(slots) => slots.execute(ask, circumstances),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::{Model, Superseded};
 const NOW: u64 = 1_717_199_940_000_000;
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
+const TIME_TO_LIVE: Nanos = Nanos::from_secs(2);
 
 fn limit(algorithm: Algorithm, quota: u64, burst: u64) -> SharedLimit {
     let window = Window::Span(Nanos::from_secs(60));
@@ -42,7 +43,15 @@ impl Pair {
     fn batch(&mut self, ask: Ask) -> Batch {
         self.sequence += 1;
         let Self { sequence, seen, .. } = *self;
-        Batch { tag: 17, instance: 1, sequence, instances: 1, seen, asks: vec![ask] }
+        Batch {
+            tag: 17,
+            instance: 1,
+            sequence,
+            instances: 1,
+            time_to_live: TIME_TO_LIVE,
+            seen,
+            asks: vec![ask],
+        }
     }
 
     fn reply(&mut self, ask: Ask, now: u64) -> Reply {
@@ -249,4 +258,82 @@ fn a_blocked_bucket_leases_nothing_until_the_block_ends_or_is_lifted() {
     pair.grant(block(5), NOW + 5 * SECOND);
     let reset = pair.grant(Ask { reset: true, ..ask(limit, 10) }, NOW + 5 * SECOND);
     assert_eq!((reset.tokens, reset.blocked), (10, Nanos::ZERO));
+}
+
+/// Several instances and their Redis, which count requests in flight.
+struct Ring {
+    model: Model,
+    sequence: u64,
+    seen: Option<Life>,
+}
+
+impl Ring {
+    fn new() -> Self {
+        Self { model: Model::new(), sequence: 0, seen: None }
+    }
+
+    /// An instance says what it holds, and asks for more, for so many that wait; gives what it may hold, and what is held or lacked.
+    fn ask(&mut self, instance: u64, most: u64, [held, waiting]: [u64; 2], now: u64) -> [u64; 2] {
+        self.sequence += 1;
+        let limit = SharedLimit::concurrency(most);
+        let ask = Ask { held, ..ask(limit, waiting) };
+        let Self { sequence, seen, .. } = *self;
+        let batch = Batch {
+            tag: 17,
+            instance,
+            sequence,
+            instances: 2,
+            time_to_live: TIME_TO_LIVE,
+            seen,
+            asks: vec![ask],
+        };
+        let reply = self.model.execute(&batch, now, sequence).unwrap();
+        self.seen = Some(reply.life);
+        [reply.grants[0].tokens, reply.grants[0].spent as u64]
+    }
+}
+
+#[test]
+fn permits_are_granted_up_to_the_limit_and_count_for_whoever_says_that_they_are_held() {
+    let mut ring = Ring::new();
+    assert_eq!(ring.ask(1, 10, [0, 7], NOW), [7, 7]);
+    assert_eq!(ring.ask(2, 10, [0, 7], NOW), [3, 10]);
+    // Of the seven that the second wanted four are missing, two to an equal share; the first is in flight with seven all the same.
+    assert_eq!(ring.ask(1, 10, [7, 0], NOW), [5, 14]);
+    assert_eq!(ring.ask(1, 10, [4, 0], NOW), [4, 11]);
+    assert_eq!(ring.ask(2, 10, [3, 7], NOW), [6, 10]);
+    assert_eq!(ring.ask(1, 10, [0, 0], NOW), [0, 10]);
+}
+
+#[test]
+fn permits_of_an_instance_that_says_nothing_any_more_come_back_when_its_lease_is_over() {
+    let (mut ring, lease) = (Ring::new(), TIME_TO_LIVE.get() / 1000);
+    assert_eq!(ring.ask(1, 10, [0, 10], NOW), [10, 10]);
+    assert_eq!(ring.ask(2, 10, [0, 1], NOW + lease - 1), [0, 10]);
+    assert_eq!(ring.ask(2, 10, [0, 10], NOW + lease), [10, 10]);
+    // Whoever was in flight for longer is so, and nobody gets any more.
+    assert_eq!(ring.ask(1, 10, [4, 0], NOW + lease), [0, 14]);
+    assert_eq!(ring.ask(2, 10, [10, 0], NOW + lease), [6, 14]);
+}
+
+#[test]
+fn under_a_lower_limit_nobody_fills_a_slot_again_until_there_is_room() {
+    let mut ring = Ring::new();
+    assert_eq!(ring.ask(1, 10, [0, 6], NOW), [6, 6]);
+    assert_eq!(ring.ask(2, 10, [0, 4], NOW), [4, 10]);
+    assert_eq!(ring.ask(1, 5, [6, 0], NOW), [1, 10]);
+    assert_eq!(ring.ask(1, 5, [2, 0], NOW), [1, 6]);
+    assert_eq!(ring.ask(2, 5, [3, 0], NOW), [3, 5]);
+}
+
+#[test]
+fn after_a_loss_no_permit_is_granted_until_all_have_said_what_they_hold() {
+    let mut ring = Ring::new();
+    ring.ask(1, 10, [0, 6], NOW);
+    ring.model.wipe();
+    assert_eq!(ring.ask(2, 10, [0, 10], NOW), [0, 0]);
+    assert_eq!(ring.ask(1, 10, [6, 1], NOW), [6, 6]);
+    assert_eq!(ring.ask(2, 10, [0, 10], NOW + SETTLING.get() / 1000 - 1), [0, 6]);
+    ring.ask(1, 10, [6, 0], NOW + SECOND);
+    assert_eq!(ring.ask(2, 10, [0, 4], NOW + SETTLING.get() / 1000), [4, 10]);
 }

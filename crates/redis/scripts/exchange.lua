@@ -7,7 +7,7 @@
 --
 -- Times are microseconds, instants since the Unix epoch. Everything is read before anything is written.
 
-local TOKEN_BUCKET, FIXED_WINDOW, SLIDING_WINDOW = 0, 1, 2
+local TOKEN_BUCKET, FIXED_WINDOW, SLIDING_WINDOW, CONCURRENCY = 0, 1, 2, 3
 -- The length of a window that is a calendar month in UTC.
 local MONTH = -1
 local NONE = -1
@@ -17,9 +17,13 @@ local DAY = 86400000000
 -- A tag that nobody has asked for in 31 days has no life; a reply is not asked for again after a minute. Milliseconds.
 local LIFE_KEPT, REPLY_KEPT = '2678400000', '60000'
 
-local BATCH, ASK = '<dddddd', '<dddddddddddddd'
+local BATCH, ASK = '<dddddddd', '<ddddddddddddddd'
 local LIFE, BUCKET = '<dddd', '<dddddddd'
-local LIFE_SIZE, BUCKET_SIZE, ASK_SIZE = 32, 64, 112
+local LIFE_SIZE, BUCKET_SIZE, ASK_SIZE = 32, 64, 120
+-- Of requests in flight: CONCURRENCY, until when it is blocked; then of each instance its number, what it holds, what it lacks, and
+-- until when that counts.
+local SLOTS, ENTRY = '<dd', '<dddd'
+local SLOTS_SIZE, ENTRY_SIZE = 16, 32
 
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
@@ -179,11 +183,71 @@ local function execute(bucket, ask, batch)
   return tokens, spent, wait, ends, blocked
 end
 
+-- The same of requests in flight; gives how many permits the instance may hold, and how many are held or lacked.
+local function execute_slots(slots, ask, batch)
+  for instance, entry in pairs(slots.entries) do
+    if entry.ends <= batch.now then slots.entries[instance] = nil end
+  end
+  if ask.reset ~= 0 then slots.blocked_until = 0 end
+  if ask.block ~= NONE then
+    slots.blocked_until = ask.block > 0 and batch.now + ask.block or 0
+  end
+  local blocked = max(slots.blocked_until - batch.now, 0)
+  slots.entries[batch.instance] = nil
+  local others, lacked, contenders = 0, 0, 1
+  for _, entry in pairs(slots.entries) do
+    others, lacked, contenders = others + entry.held, lacked + entry.lacks, contenders + 1
+  end
+  -- What others lack of an equal share is theirs, but for an equal share.
+  local share, due = max(floor(ask.capacity / contenders), 1), 0
+  for _, entry in pairs(slots.entries) do due = due + min(entry.lacks, max(share - entry.held, 0)) end
+  local leases = batch.settling == 0 and blocked == 0
+  local room = max(ask.capacity - others, 0)
+  local free = max(room - ask.held, 0)
+  local more = leases and min(ask.wanted, free, max(ask.waiting, floor(free / (2 * batch.instances)))) or 0
+  local permits = min(ask.held + more, room)
+  if due > 0 then permits = min(permits, max(share, room - due)) end
+  -- Whoever is in flight is so, be there a permit or not.
+  local held = max(ask.held, permits)
+  local lacks = leases and max(ask.held + ask.waiting - held, 0) or 0
+  slots.entries[batch.instance] = (held > 0 or lacks > 0)
+    and { held = held, lacks = lacks, ends = batch.now + batch.time_to_live } or nil
+  return permits, others + held + lacked, 0, NONE, blocked
+end
+
+local function read_slots(value)
+  local slots = { algorithm = CONCURRENCY, blocked_until = 0, entries = {} }
+  if value and (#value - SLOTS_SIZE) % ENTRY_SIZE == 0 then
+    local algorithm, blocked_until = struct.unpack(SLOTS, value)
+    if algorithm ~= CONCURRENCY then return slots end
+    slots.blocked_until = blocked_until
+    for at = SLOTS_SIZE + 1, #value, ENTRY_SIZE do
+      local instance, held, lacks, ends = struct.unpack(ENTRY, value, at)
+      slots.entries[instance] = { held = held, lacks = lacks, ends = ends }
+    end
+  end
+  return slots
+end
+
+-- Kept until nobody holds or lacks anything, and it is not blocked.
+local function write_slots(key, slots, now)
+  local values, ends = { struct.pack(SLOTS, CONCURRENCY, slots.blocked_until) }, slots.blocked_until
+  for instance, entry in pairs(slots.entries) do
+    values[#values + 1] = struct.pack(ENTRY, instance, entry.held, entry.lacks, entry.ends)
+    ends = max(ends, entry.ends)
+  end
+  if ends > now then
+    redis.call('SET', key, table.concat(values), 'PX', ceil((ends - now) / 1000) + 1000)
+  elseif slots.existed then
+    redis.call('DEL', key)
+  end
+end
+
 local function read_bucket(value)
   if not value or #value ~= BUCKET_SIZE then return nil end
   local algorithm, window, quota, capacity, at, spent, before, blocked_until = struct.unpack(BUCKET, value)
   return { algorithm = algorithm, window = window, quota = quota, capacity = capacity, at = at, spent = spent,
-    before = before, blocked_until = blocked_until, existed = true }
+    before = before, blocked_until = blocked_until }
 end
 
 -- A bucket that is full and not blocked is as good as none; any other is kept until it is.
@@ -200,14 +264,14 @@ local function write_bucket(key, bucket, now)
 end
 
 local function read_ask(number)
-  local algorithm, window, quota, capacity, floor_spent, floor_ends, reset, block, unspent, leased_at, credit, debit, wanted,
-    waiting = struct.unpack(ASK, ARGV[2], (number - 1) * ASK_SIZE + 1)
+  local algorithm, window, quota, capacity, floor_spent, floor_ends, reset, block, unspent, leased_at, credit, debit, held,
+    wanted, waiting = struct.unpack(ASK, ARGV[2], (number - 1) * ASK_SIZE + 1)
   return { algorithm = algorithm, window = window, quota = quota, capacity = capacity, floor_spent = floor_spent,
     floor_ends = floor_ends, reset = reset, block = block, unspent = unspent, leased_at = leased_at, credit = credit,
-    debit = debit, wanted = wanted, waiting = waiting }
+    debit = debit, held = held, wanted = wanted, waiting = waiting }
 end
 
-local sequence, instances, seen_id, seen_count, new_id, settling_time = struct.unpack(BATCH, ARGV[1])
+local sequence, instances, seen_id, seen_count, new_id, settling_time, instance, time_to_live = struct.unpack(BATCH, ARGV[1])
 local values = redis.call('MGET', unpack(KEYS))
 
 if values[2] and #values[2] > 8 then
@@ -233,21 +297,28 @@ if lost and (settles == 0 or now >= settles + 3 * settling_time) then settles = 
 count = count + 1
 local settling = max(settles - now, 0)
 
-local batch = { now = now, lost = lost, settling = settling, instances = instances }
+local batch = { now = now, lost = lost, settling = settling, instances = instances, instance = instance,
+  time_to_live = time_to_live }
 local buckets, reply = {}, { struct.pack('<dddd', id, count, now, settling) }
 for number = 1, #KEYS - 2 do
   local key, ask = KEYS[number + 2], read_ask(number)
-  local bucket = buckets[key]
-  if not bucket then
-    bucket = read_bucket(values[number + 2])
+  local bucket, value = buckets[key], values[number + 2]
+  if ask.algorithm == CONCURRENCY then
+    if not bucket or bucket.algorithm ~= CONCURRENCY then bucket = read_slots(not bucket and value) end
+    reply[number + 1] = struct.pack('<ddddd', execute_slots(bucket, ask, batch))
+  else
+    if not bucket then bucket = read_bucket(value) elseif bucket.algorithm == CONCURRENCY then bucket = nil end
     if not bucket then bucket = fresh(ask, now) end
-    buckets[key] = bucket
+    reply[number + 1] = struct.pack('<ddddd', execute(bucket, ask, batch))
   end
-  reply[number + 1] = struct.pack('<ddddd', execute(bucket, ask, batch))
+  bucket.existed = value and true
+  buckets[key] = bucket
 end
 reply = table.concat(reply)
 
 redis.call('SET', KEYS[1], struct.pack(LIFE, id, count, settles, now), 'PX', LIFE_KEPT)
 redis.call('SET', KEYS[2], struct.pack('<d', sequence) .. reply, 'PX', REPLY_KEPT)
-for key, bucket in pairs(buckets) do write_bucket(key, bucket, now) end
+for key, bucket in pairs(buckets) do
+  if bucket.algorithm == CONCURRENCY then write_slots(key, bucket, now) else write_bucket(key, bucket, now) end
+end
 return reply

@@ -11,12 +11,14 @@
 //!    `topology` and `member`s; `opener`: how a connection is opened.
 //! 5. [`failure`](Failure): why there is no reply.
 //! 6. `address` and [`backend`](Backend): where a backend is, and how it is connected to; [`description`](Description): what it is.
-//! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live.
+//! 7. [`connection`](Connection): all of this together. [`registry`](Registry): which instances live; `census`: how many those are, where
+//!    a backend has forgotten them.
 //! 8. [`control`]: what a fleet agrees on besides: which policy, who drives a rollout, and what was done.
 //! 9. [`inspect`]: what is wrong with a backend.
 
 mod address;
 mod backend;
+mod census;
 mod cluster;
 mod connection;
 pub mod control;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::sync::Notify;
 
+use crate::census::Census;
 use crate::{Backend, Connection, Description, Failure, Kind, Registry};
 
 /// How often an instance says that it lives.
@@ -119,9 +120,9 @@ impl Supervised {
 
     /// Keeps the backend connected, for ever. `turned` is told of every turn, the first failure among them.
     pub(crate) async fn keep(self: Arc<Self>, instance: u64, turned: impl Fn(Turn) + Send + Sync) {
-        let mut pause = SHORTEST_PAUSE;
+        let (mut pause, mut census) = (SHORTEST_PAUSE, Census::default());
         loop {
-            let Err(failure) = self.live(instance, &turned, &mut pause).await;
+            let Err(failure) = self.live(instance, &turned, &mut pause, &mut census).await;
             let error = failure.to_string();
             self.connection.store(None);
             {
@@ -143,11 +144,13 @@ impl Supervised {
         instance: u64,
         turned: &(impl Fn(Turn) + Send + Sync),
         pause: &mut Duration,
+        census: &mut Census,
     ) -> Result<Infallible, Failure> {
         let connection = self.connected().await?;
         let registry = Registry::new((*connection).clone());
         let began = Instant::now();
-        let mut count = registry.renew(instance, ALIVE).await?.instances;
+        let beat = registry.renew(instance, ALIVE).await?;
+        let mut count = census.hear(beat, began, ALIVE);
         let heals = connection.description().kind == Kind::Cluster;
         *self.cluster.lock() = heals.then(|| Arc::clone(&connection));
         self.answered(began.elapsed());
@@ -181,8 +184,8 @@ impl Supervised {
                 }
             };
             self.answered(began.elapsed());
-            if beat.instances != count || !beat.known {
-                count = beat.instances;
+            let before = std::mem::replace(&mut count, census.hear(beat, began, ALIVE));
+            if count != before || !beat.known {
                 self.health.lock().instances = count;
                 turned(Turn::Counted { forgot: !beat.known });
             }

@@ -52,6 +52,8 @@ impl Call {
             batch.seen.map_or(0.0, |seen| seen.count as f64),
             new_life_id as f64,
             micros_up(SETTLING),
+            batch.instance as f64,
+            micros_up(batch.time_to_live),
         ];
         Self {
             keys,
@@ -61,12 +63,13 @@ impl Call {
     }
 }
 
-fn numbers(ask: &Ask) -> [f64; 14] {
+fn numbers(ask: &Ask) -> [f64; 15] {
     [
         match ask.limit.algorithm {
-            Algorithm::TokenBucket | Algorithm::Concurrency => 0.0,
+            Algorithm::TokenBucket => 0.0,
             Algorithm::FixedWindow => 1.0,
             Algorithm::SlidingWindow => 2.0,
+            Algorithm::Concurrency => 3.0,
         },
         window(&ask.limit),
         ask.limit.quota as f64,
@@ -79,6 +82,7 @@ fn numbers(ask: &Ask) -> [f64; 14] {
         ask.leased_at as f64,
         ask.credit as f64,
         ask.debit as f64,
+        ask.held as f64,
         ask.wanted as f64,
         ask.waiting as f64,
     ]

@@ -149,7 +149,7 @@ async fn a_policy_that_passes_is_locked_at_all_and_swapped_to_once() {
     let server = Server::start();
     let instances = fleet(&server, 3).await;
     let id = instances[1].deployment.apply(proposal(NEW), stored(NEW)).await.unwrap();
-    assert!(id.as_str().starts_with("infra_rl_20"));
+    assert!(id.to_string().starts_with("infra_rl_20"));
     for instance in &instances {
         assert!(matches!(instance.outcome().await, Outcome::Locked { revision } if revision.number == 2));
         until(|| instance.revision() == Some((2, NEW))).await;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use redis::Connection;
-use tollgate_core::lease::exchange::{Ask, Batch, BucketName, Floor, Grant, Life, Reply, SharedLimit};
+use tollgate_core::lease::exchange::{
+    Ask, Batch, BucketName, Floor, Grant, Life, MOST_PERMITS, Reply, SharedLimit,
+};
 use tollgate_core::{Algorithm, Nanos, Window};
 use tollgate_redis::{Namespace, wire};
 use tollgate_redis_model::Model;
@@ -20,6 +22,7 @@ use server::Server;
 /// 2024-02-28T23:00:00Z in microseconds: an hour before a leap day, a day and an hour before a month ends.
 const START: u64 = 1_709_161_200_000_000;
 const SECOND: u64 = 1_000_000;
+const TIME_TO_LIVE: Nanos = Nanos::from_millis(1500);
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -55,7 +58,8 @@ fn limit() -> impl Strategy<Value = SharedLimit> {
     let algorithm = prop_oneof![
         Just(Algorithm::TokenBucket),
         Just(Algorithm::FixedWindow),
-        Just(Algorithm::SlidingWindow)
+        Just(Algorithm::SlidingWindow),
+        Just(Algorithm::Concurrency)
     ];
     let quota = prop_oneof![1..4_u64, 1..200_u64, 1..1_000_000_u64];
     let window = prop_oneof![
@@ -67,7 +71,10 @@ fn limit() -> impl Strategy<Value = SharedLimit> {
         1 => Just(Window::Month),
     ];
     (algorithm, quota, prop_oneof![Just(0), 0..100_u64], window).prop_map(
-        |(algorithm, quota, burst, window)| SharedLimit { algorithm, quota, capacity: quota + burst, window },
+        |(algorithm, quota, burst, window)| match algorithm {
+            Algorithm::Concurrency => SharedLimit::concurrency((quota + burst).min(MOST_PERMITS)),
+            _ => SharedLimit { algorithm, quota, capacity: quota + burst, window },
+        },
     )
 }
 
@@ -85,14 +92,27 @@ fn ask(limits: Vec<SharedLimit>) -> impl Strategy<Value = Ask> {
     (
         (0..2_u8, proptest::sample::select(limits), proptest::option::of(floor)),
         (proptest::bool::weighted(0.05), proptest::option::weighted(0.1, block)),
-        (rarely(tokens()), time(), rarely(tokens()), rarely(tokens()), tokens(), tokens()),
+        (rarely(tokens()), time(), rarely(tokens()), rarely(tokens()), rarely(tokens()), tokens(), tokens()),
     )
         .prop_map(
-            |((name, limit, floor), (reset, block), (unspent, age, credit, debit, wanted, waiting))| {
+            |((name, limit, floor), (reset, block), (unspent, age, credit, debit, held, wanted, waiting))| {
                 let name = BucketName([name; 16]);
                 // The age of a lease, until the clock is known.
                 let leased_at = age;
-                Ask { name, limit, floor, reset, block, unspent, leased_at, credit, debit, wanted, waiting }
+                Ask {
+                    name,
+                    limit,
+                    floor,
+                    reset,
+                    block,
+                    unspent,
+                    leased_at,
+                    credit,
+                    debit,
+                    held,
+                    wanted,
+                    waiting,
+                }
             },
         )
 }
@@ -190,7 +210,8 @@ impl Twins {
                     Seen::Another => Some(Life { id: 1 << 52, count: 1 }),
                 };
                 let sequence = self.last.get(&instance).map_or(1, |batch| batch.sequence + 1);
-                let batch = Batch { tag: 7, instance, sequence, instances, seen, asks };
+                let batch =
+                    Batch { tag: 7, instance, sequence, instances, time_to_live: TIME_TO_LIVE, seen, asks };
                 if let Some(reply) = self.execute(&batch) {
                     self.seen.insert(instance, reply.life);
                 }

@@ -10,12 +10,16 @@ const MOST_ASKS: u8 = 8;
 pub(crate) struct Demand {
     began: Nanos,
     spent: [u64; 3],
+    /// When it was looked last what has been spent, and when before that.
+    looked: Nanos,
+    looked_before: Nanos,
     asks: u8,
 }
 
 impl Demand {
-    /// Goes on to the interval that holds `now`.
+    /// Goes on to the interval that holds `now`, at which it is looked what has been spent.
     pub(crate) fn advance(&mut self, now: Nanos, interval: Nanos) {
+        (self.looked_before, self.looked) = (self.looked.min(now), now);
         let passed = now.since(self.began).get() / interval.get().max(1);
         if passed == 0 {
             return;
@@ -27,12 +31,29 @@ impl Demand {
             _ => [0; 3],
         };
         self.asks = 0;
-        let quiet = self.spent == [0; 3];
-        self.began = if quiet { now } else { self.began + Nanos::new(interval.get() * passed) };
+        self.began = self.began + Nanos::new(interval.get() * passed);
     }
 
-    pub(crate) fn spend(&mut self, tokens: u64) {
-        self.spent[0] = self.spent[0].saturating_add(tokens);
+    /// Counts tokens that were spent since it was looked before: evenly, for all that is known. A look that comes late is no reason to
+    /// take what was spent in a long time for the demand of a short one.
+    pub(crate) fn spend(&mut self, tokens: u64, interval: Nanos) {
+        let time = self.looked.since(self.looked_before);
+        let mut end = self.looked;
+        let mut left = tokens;
+        for (place, spent) in self.spent.iter_mut().enumerate() {
+            let begin = self.began.get().saturating_sub(interval.get().saturating_mul(place as u64));
+            let begin = Nanos::new(begin).max(self.looked_before);
+            let part = if begin == self.looked_before {
+                left
+            } else {
+                let part =
+                    u128::from(tokens) * u128::from(end.since(begin).get()) / u128::from(time.get().max(1));
+                left.min(u64::try_from(part).unwrap_or(u64::MAX))
+            };
+            *spent = spent.saturating_add(part);
+            left -= part;
+            end = end.min(begin);
+        }
     }
 
     /// Tokens that were spent in the last two intervals, as far as is known: of the third, as much as is not over yet.

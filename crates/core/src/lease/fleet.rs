@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::exchange::{BucketName, Reply, SharedLimit, TAGS};
 use super::knowledge::{Knowledge, left};
 use super::name::Naming;
-use super::record::Record;
+use super::record::{Answer, Record};
 use super::settings::Settings;
 use super::tag::{Standing, Tag};
 use super::want::{Hand, Lack, Now, Want};
@@ -112,7 +112,7 @@ impl Fleet {
     ) -> Want {
         let now = Now { monotonic: now, wall, instances: self.instances() };
         let (want, urgent) = self.with_record(key, naming, lack.limit, now.monotonic, |record| {
-            let standing = self.standing(record.name, now.monotonic);
+            let standing = self.standing(record, now.monotonic);
             let want = record.want(hand, lack, standing, &self.settings, &now);
             (want, standing == Standing::Up && record.is_urgent())
         });
@@ -145,8 +145,10 @@ impl Fleet {
     /// Whole tokens that are left in the shared bucket, for all that is known.
     pub(crate) fn left(&self, key: Key, limit: &SharedLimit, now: Nanos) -> u64 {
         let shard = self.shard(key).lock();
-        let known = shard.awake.get(&key).map(|record| record.knowledge(now));
-        let known = known.or_else(|| shard.dormant.get(&key).map(|dormant| Some(dormant.known))).flatten();
+        if let Some(record) = shard.awake.get(&key).filter(|record| record.is_of(limit)) {
+            return record.left(limit, now);
+        }
+        let known = shard.dormant.get(&key).map(|dormant| dormant.known);
         left(limit, known.map_or(0.0, |known| known.spent(limit, now)))
     }
 
@@ -161,6 +163,10 @@ impl Fleet {
         let mut shard = self.shard(key).lock();
         self.wake(&mut shard, key);
         let make = || Record::new(naming.name(), *limit, self.next_number(), None, now);
+        // A rule that counts something else by now has another bucket, and nothing is carried over.
+        if shard.awake.get(&key).is_some_and(|record| !record.is_of(limit)) {
+            shard.awake.remove(&key);
+        }
         act(shard.awake.entry(key).or_insert_with(make))
     }
 
@@ -189,8 +195,13 @@ impl Fleet {
         &self.tags[usize::from(tag)]
     }
 
-    fn standing(&self, name: BucketName, now: Nanos) -> Standing {
-        self.tag(name.tag()).lock().standing(now, self.settings.pause())
+    fn standing(&self, record: &Record, now: Nanos) -> Standing {
+        let (tag, pause) = (self.tag(record.name().tag()).lock(), self.settings.pause());
+        if record.limit().counts_requests_in_flight() {
+            tag.standing_of_permits(now, pause)
+        } else {
+            tag.standing(now, pause)
+        }
     }
 
     fn hurry(&self, key: Key) {
@@ -213,11 +224,13 @@ impl Fleet {
             self.tell_all(tag);
         }
         let mut numbers = Vec::with_capacity(answered.keys.len());
-        for (&key, grant) in answered.keys.iter().zip(&reply.grants) {
-            if let Some(record) = self.shard(key).lock().awake.get_mut(&key) {
-                let mut hand = gate.hand(key, now);
-                record.answered(&mut hand, grant, answered.asked, reply.now, &self.settings, now);
-                numbers.push(record.number);
+        let answer = Answer { asked: answered.asked, at: reply.now, settles: answered.settles };
+        for ((&key, &name), grant) in answered.keys.iter().zip(&answered.names).zip(&reply.grants) {
+            let mut shard = self.shard(key).lock();
+            if let Some(record) = shard.awake.get_mut(&key).filter(|record| record.name() == name) {
+                let mut hand = gate.hand(key, record.limit().counts_requests_in_flight(), now);
+                record.answered(&mut hand, grant, answer, &self.settings, now);
+                numbers.push(record.number());
             }
         }
         if answered.settles {
@@ -235,7 +248,8 @@ impl Fleet {
     pub fn gave_up(&self, tag: u8, sequence: u64) {
         let Some((batch, keys)) = self.tag(tag).lock().give_up(sequence) else { return };
         for (key, ask) in keys.iter().zip(&batch.asks) {
-            if let Some(record) = self.shard(*key).lock().awake.get_mut(key) {
+            let mut shard = self.shard(*key).lock();
+            if let Some(record) = shard.awake.get_mut(key).filter(|record| record.name() == ask.name) {
                 record.gave_up(ask);
             }
         }
@@ -274,9 +288,8 @@ impl Fleet {
             for key in asleep {
                 self.wake(&mut shard, key);
             }
-            for record in shard.awake.values_mut().filter(|record| record.name.tag() == tag) {
-                record.to_tell = true;
-            }
+            let of_tag = shard.awake.values_mut().filter(|record| record.name().tag() == tag);
+            of_tag.for_each(Record::tell);
         }
     }
 
@@ -285,8 +298,8 @@ impl Fleet {
         let mut numbers = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            let of_tag = shard.awake.values().filter(|record| record.name.tag() == tag);
-            numbers.extend(of_tag.filter(|record| record.is_awaited()).map(|record| record.number));
+            let of_tag = shard.awake.values().filter(|record| record.name().tag() == tag);
+            numbers.extend(of_tag.filter(|record| record.is_awaited()).map(Record::number));
         }
         self.news.lock().append(&mut numbers);
     }

@@ -83,13 +83,7 @@ impl Leased {
         if algorithm != Algorithm::TokenBucket {
             return window.end(now.wall()).since(now.wall());
         }
-        self.refill_time(capacity - Self::held(state, now).min(capacity))
-    }
-
-    /// How long a token bucket takes to be refilled with so many tokens.
-    pub(crate) fn refill_time(&self, tokens: u64) -> Nanos {
-        let nanos = u128::from(tokens) * u128::from(self.0.window.shortest().get());
-        Nanos::new(u64::try_from(nanos.div_ceil(u128::from(self.0.quota))).unwrap_or(u64::MAX))
+        self.0.refill_time(capacity - Self::held(state, now).min(capacity))
     }
 
     /// Tokens that can be spent.

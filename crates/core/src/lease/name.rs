@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::exchange::BucketName;
 use crate::policy::{Image, Part, Rule};
-use crate::{Request, Subject};
+use crate::{Meter, Request, Subject};
 
 /// What a bucket is kept for.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,10 @@ impl Naming<'_> {
             Subject::Tenant => b"tenant",
             Subject::Anonymous => b"anonymous",
         };
+        // Tokens and requests in flight are counted in two buckets, should a rule come to count the other.
+        if self.counts_requests_in_flight() {
+            parts.write(Some(b"concurrency"));
+        }
         parts.write(Some(match self.overflow {
             Overflow::No => b"bucket",
             Overflow::OfTenant => b"overflow of a tenant",
@@ -69,6 +73,11 @@ impl Naming<'_> {
         let mut name = BucketName::default();
         name.0.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
         name
+    }
+
+    fn counts_requests_in_flight(&self) -> bool {
+        let entry = self.rule.and_then(|rule| self.image.entry(rule.entry));
+        entry.and_then(|entry| entry.limit.meter()).is_some_and(Meter::counts_requests_in_flight)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One tag, as an instance sees it: the batch that is under way, and the state that was seen last.
 
-use super::exchange::{Batch, Life, Reply};
+use super::exchange::{Batch, BucketName, Life, Reply, SETTLING};
 use crate::{Key, Nanos};
 
 /// How things stand with the backend of a tag.
@@ -42,12 +42,18 @@ pub(crate) struct Tag {
     pub(crate) verifying: bool,
     /// When it has settled, once it has said so.
     settles: Option<Nanos>,
+    /// Has the backend been gone, and not answered since?
+    rejoins: bool,
+    /// Then all have had the time to say what they hold, after the backend was gone.
+    rejoined: Nanos,
 }
 
 /// What an answer came to.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) keys: Vec<Key>,
+    /// Of each ask, as a key may stand for another bucket by now.
+    pub(crate) names: Vec<BucketName>,
     pub(crate) asked: Nanos,
     /// Is the state that was seen before lost, as is found now?
     pub(crate) forgot: bool,
@@ -67,6 +73,8 @@ impl Tag {
             // A state that nobody has seen could be lost unseen.
             verifying: true,
             settles: None,
+            rejoins: false,
+            rejoined: Nanos::ZERO,
         }
     }
 
@@ -90,6 +98,15 @@ impl Tag {
         }
     }
 
+    /// The same for what cannot be debited afterwards: when a backend is back, all say first what they hold, be its state lost or not.
+    pub(crate) fn standing_of_permits(&self, now: Nanos, pause: Nanos) -> Standing {
+        match self.standing(now, pause) {
+            Standing::Up if self.rejoins || now + pause < self.rejoined => Standing::Settling,
+            Standing::Up if now < self.rejoined => Standing::Pausing,
+            standing => standing,
+        }
+    }
+
     /// Is nothing leased, because the backend is told first what is known here?
     pub(crate) fn is_settling(&self) -> bool {
         self.standing == Standing::Settling
@@ -102,6 +119,7 @@ impl Tag {
 
     /// The backend does not answer. How did things stand before?
     pub(crate) fn go_down(&mut self) -> Standing {
+        self.rejoins |= self.seen.is_some();
         std::mem::replace(&mut self.standing, Standing::Down)
     }
 
@@ -165,11 +183,15 @@ impl Tag {
             self.seen = self.present;
         }
         self.settles = Some(now + reply.settling);
+        if self.standing != Standing::Down && std::mem::take(&mut self.rejoins) {
+            self.rejoined = now + SETTLING;
+        }
         let settles = reply.settling > Nanos::ZERO || self.telling;
         if self.standing != Standing::Down {
             self.standing = if settles { Standing::Settling } else { Standing::Up };
         }
-        Some(Answered { keys: under_way.keys, asked: under_way.asked, forgot, settles })
+        let names = under_way.batch.asks.iter().map(|ask| ask.name).collect();
+        Some(Answered { keys: under_way.keys, names, asked: under_way.asked, forgot, settles })
     }
 
     /// Is it being told what is known here?

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use crate::lease::Leased;
-use crate::lease::exchange::{MOST_TOKENS, SharedLimit};
+use crate::lease::exchange::{MOST_PERMITS, MOST_TOKENS, SharedLimit};
+use crate::lease::{Leased, Permits};
 use crate::policy::{Compiled, Entry, Image, NameHash, Part, Row, Rule, Verdict};
 use crate::{Algorithm, Key, KeyHasher, Limit, Meter, Subject, Window};
 
@@ -64,9 +64,12 @@ pub(crate) struct Origin {
 /// Why a fleet cannot share the buckets of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unshareable {
-    /// A limit on concurrency: who holds a slot is known in one process.
-    #[error("a limit on concurrency is counted in each process, and cannot be shared by a fleet")]
-    Concurrency,
+    /// More requests in flight than [`MOST_PERMITS`].
+    #[error("{most} requests in flight; accepted for concurrency with backends are {MOST_PERMITS} at most")]
+    TooMany {
+        /// How many may be in flight.
+        most: u64,
+    },
     /// More tokens in a bucket than [`MOST_TOKENS`].
     #[error(
         "{capacity} tokens in a bucket (quota and burst); accepted with backends are {MOST_TOKENS} at most"
@@ -257,8 +260,13 @@ fn leased(image: &Image) -> Result<Box<[Entry]>, Unshareable> {
             Meter::TokenBucket(gcra) => (Algorithm::TokenBucket, Window::Span(gcra.window())),
             Meter::FixedWindow(fixed) => (Algorithm::FixedWindow, fixed.window()),
             Meter::SlidingWindow(sliding) => (Algorithm::SlidingWindow, sliding.window()),
-            Meter::Leased(_) => return Ok(limit),
-            Meter::Concurrency(_) => return Err(Unshareable::Concurrency),
+            Meter::Leased(_) | Meter::Permits(_) => return Ok(limit),
+            Meter::Concurrency(concurrency) => {
+                let most = concurrency.most();
+                let permits = Permits::new(SharedLimit::concurrency(most));
+                let metered = permits.map(|permits| Limit::Metered(Meter::Permits(permits)));
+                return metered.ok_or(Unshareable::TooMany { most });
+            }
         };
         let (quota, capacity) = (meter.quota(), meter.capacity());
         Leased::new(SharedLimit { algorithm, quota, capacity, window })

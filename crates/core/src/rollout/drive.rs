@@ -143,7 +143,7 @@ impl<'a> Driving<'a> {
 impl Rollout {
     /// What the audit trail says of it.
     pub(super) fn entry(&self, at: Micros, driver: u64, event: Event) -> Entry {
-        Entry { execution_id: self.execution_id.clone(), at, driver, event }
+        Entry { execution_id: self.execution_id, at, driver, event }
     }
 
     /// What is counted together at present, while both policies are compared.
@@ -169,3 +169,6 @@ impl Rollout {
         matches!(self.phase, Phase::Validating { .. })
     }
 }
+
+#[cfg(test)]
+mod tests;

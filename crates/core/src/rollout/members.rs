@@ -13,7 +13,7 @@ use super::ExecutionId;
 /// another one in each rollout, so that not the same instance is always the canary.
 #[must_use]
 pub fn members(
-    execution: &ExecutionId,
+    execution: ExecutionId,
     live: &BTreeSet<u64>,
     before: &BTreeSet<u64>,
     fraction: f64,
@@ -35,10 +35,10 @@ fn count(live: usize, fraction: f64) -> usize {
     whole.max(1)
 }
 
-fn place(execution: &ExecutionId, instance: u64) -> [u8; 32] {
+fn place(execution: ExecutionId, instance: u64) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(instance.to_le_bytes());
-    hash.update(execution.as_str());
+    hash.update(execution.to_string());
     hash.finalize().into()
 }
 

@@ -59,7 +59,7 @@ pub enum Reason {
     },
     /// There was too little traffic until the deadline.
     Inconclusive {
-        /// What was found of it.
+        /// The checks that had too little.
         findings: Vec<Finding>,
     },
     /// An instance does not take the image.
@@ -71,7 +71,7 @@ pub enum Reason {
     },
     /// Instances that live have not done what they had to.
     NotAcknowledged {
-        /// Which.
+        /// Which: the first 16.
         instances: Vec<u64>,
     },
     /// There is no instance that lives.

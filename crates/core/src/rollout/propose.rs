@@ -134,8 +134,8 @@ pub fn adopt(view: &View<'_>, proposal: &Proposal) -> Result<Change, Refused> {
         _ => return Err(Refused::OthersLive),
     }
     let mut next = view.record.next(view.now);
-    let execution_id = ExecutionId::after(next.last_execution.as_ref(), view.now);
-    let revision = next.adopt(proposal.hash, execution_id.clone());
+    let execution_id = ExecutionId::after(next.last_execution, view.now);
+    let revision = next.adopt(proposal.hash, execution_id);
     let event = Event::Adopted { revision, by: proposal.proposer.clone() };
     Ok((next, vec![Entry { execution_id, at: view.now, driver: view.fence, event }]))
 }
@@ -156,7 +156,7 @@ pub fn confirm(view: &View<'_>, by: String) -> Result<Change, Refused> {
 fn check_quiet(view: &View<'_>) -> Result<(), Refused> {
     view.record.rollout.as_ref().map_or(Ok(()), |rollout| {
         let Rollout { execution_id, candidate, .. } = rollout;
-        Err(Refused::UnderWay { execution_id: execution_id.clone(), candidate: *candidate })
+        Err(Refused::UnderWay { execution_id: *execution_id, candidate: *candidate })
     })
 }
 
@@ -183,8 +183,8 @@ fn begin(view: &View<'_>, proposal: Proposal, validates: bool) -> Result<Change,
     }
     let mut next = view.record.next(view.now);
     next.numbered += 1;
-    let execution_id = ExecutionId::after(next.last_execution.as_ref(), view.now);
-    next.last_execution = Some(execution_id.clone());
+    let execution_id = ExecutionId::after(next.last_execution, view.now);
+    next.last_execution = Some(execution_id);
     let Proposal { hash, strategy, settings, proposer, forced } = proposal;
     let candidate = Revision { number: next.numbered, hash };
     let rollout = Rollout {
@@ -209,7 +209,7 @@ fn begin(view: &View<'_>, proposal: Proposal, validates: bool) -> Result<Change,
 
 fn cancel(view: &View<'_>, rollout: &Rollout, by: String) -> Result<Change, Refused> {
     if rollout.is_rolling_back() {
-        return Err(Refused::RollingBack(rollout.execution_id.clone()));
+        return Err(Refused::RollingBack(rollout.execution_id));
     }
     let reason = Reason::Cancelled { by };
     let phase = Phase::RollingBack { since: view.now, reason: reason.clone() };

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use tollgate_core::rollout::propose::Change;
 use tollgate_core::rollout::{
-    Ask, Follower, Micros, Process, Proposal, Record, Report, Revision, Role, Step, Tallies, View, drive,
-    propose, rollback,
+    Ask, Follower, Micros, Process, Proposal, Record, Refused, Report, Revision, Role, Step, Tallies, View,
+    drive, propose, rollback,
 };
 
 use crate::agenda::{Request, Write};
@@ -95,7 +96,9 @@ impl Instance {
         if asked < self.since || !self.may_read(now) {
             return false;
         }
-        let is_news = self.follower.read(record.clone());
+        // What it has read already is not copied again: that would take most of the time of a run.
+        let is_known = record.edition == self.follower.follows();
+        let is_news = is_known || self.follower.read(record.clone());
         self.has_read |= is_news;
         is_news
     }
@@ -130,24 +133,32 @@ impl Instance {
     fn change(&mut self, snapshot: &Snapshot) -> Option<Write> {
         let fence = self.fence?;
         let view = View { record: &snapshot.record, reports: &snapshot.reports, now: snapshot.now, fence };
-        let (record, entries) = if snapshot.record.rollout.is_some() {
-            match drive(&view) {
+        let (record, entries) = match self.wish(&view) {
+            Some(change) => change,
+            None => match drive(&view) {
                 Step::Write(record, entries) => (*record, entries),
                 Step::Wait(until) => {
                     assert!(until > snapshot.now, "who waits, waits for something");
                     return None;
                 }
                 Step::Nothing => return None,
-            }
-        } else {
-            let by = format!("instance {}", self.id);
-            let change = match self.wanted.take()? {
-                Wanted::Apply(proposal) => propose(&view, proposal),
-                Wanted::GoBack(to) => rollback(&view, to, settings(), by),
-            };
-            change.ok()?
+            },
         };
         let live = snapshot.reports.iter().map(|report| report.instance).collect();
         Some(Write { fence, version: snapshot.version, record: Arc::new(record), entries, live })
+    }
+
+    /// What is wanted of it, if that may be; while another rollout is under way it keeps it in mind.
+    fn wish(&mut self, view: &View<'_>) -> Option<Change> {
+        let wanted = self.wanted.take()?;
+        let by = format!("instance {}", self.id);
+        let change = match wanted.clone() {
+            Wanted::Apply(proposal) => propose(view, proposal),
+            Wanted::GoBack(to) => rollback(view, to, settings(), by),
+        };
+        if let Err(Refused::UnderWay { .. }) = change {
+            self.wanted = Some(wanted);
+        }
+        change.ok()
     }
 }

@@ -12,6 +12,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::cast_precision_loss,
@@ -24,6 +25,7 @@ use tollgate_core::rollout::{Micros, Phase, Strategy};
 
 mod agenda;
 mod instance;
+mod network;
 #[path = "../simulation/random.rs"]
 mod random;
 #[path = "../simulation/seeds.rs"]
@@ -32,6 +34,7 @@ mod setup;
 mod store;
 mod traffic;
 mod watch;
+mod wishes;
 mod world;
 
 use instance::Wanted;
@@ -39,7 +42,8 @@ use random::Random;
 use seeds::{Run, each_seed};
 use setup::{Setup, strategy};
 use traffic::{Nature, image};
-use world::{World, proposal};
+use wishes::proposal;
+use world::World;
 
 #[test]
 fn a_fleet_comes_to_one_policy_whatever_happens() {

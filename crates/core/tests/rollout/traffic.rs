@@ -68,7 +68,10 @@ pub(crate) fn count(tallies: &mut Tallies, nature: Nature, by_candidate: bool, r
         let judged = Judged { requests, conforming: requests, now_denied, breaches, ..Judged::default() };
         let mut one = Tallies::new(tallies.round, tallies.began);
         one.judged = judged;
-        one.tenants = vec![TenantTally::of(name, judged)];
+        // Those whom it denies are many, and none of them has enough requests to be judged alone.
+        if nature != Nature::Denies {
+            one.tenants = vec![TenantTally::of(name, judged)];
+        }
         more.merge(&one);
     }
     let requests = large + small;

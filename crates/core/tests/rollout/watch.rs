@@ -28,7 +28,15 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A record was replaced: `before` is what was there.
-    pub(crate) fn written(&mut self, before: &Snapshot, write: &Write, store: &Store) {
+    pub(crate) fn written(
+        &mut self,
+        before: &Snapshot,
+        write: &Write,
+        store: &Store,
+        instances: &BTreeMap<u64, Instance>,
+    ) {
+        let lock = before.lock.expect("nobody writes whose lock has ended");
+        assert_eq!(write.fence, lock.fence, "nobody writes but the holder of the lock");
         assert_eq!(write.fence, store.newest(), "a stale token has written");
         assert!(write.fence >= self.fence, "an older token has written");
         self.fence = write.fence;
@@ -48,6 +56,13 @@ impl Watch {
             }
             (Some(rollout), None) => self.ended(old, new, rollout),
             (None, None) => panic!("nothing was to be written"),
+        }
+        let live = write.live.iter().filter_map(|id| instances.get(id));
+        let fleet: Vec<&Instance> = live.filter(|instance| instance.belongs(before.now)).collect();
+        check_acknowledged(write, old, new, &fleet);
+        // Who has died since the driver looked may have been the one who had watched.
+        if fleet.len() == write.live.len() {
+            check_watched(old, new, &fleet);
         }
         if new.rollout.is_some() {
             assert_eq!(new.active, old.active, "outside its end, a rollout leaves the active revision alone");
@@ -88,43 +103,96 @@ impl Watch {
             }
         }
     }
+}
 
-    /// Looks at the fleet as it is at an instant.
-    pub(crate) fn look<'a>(&self, record: &Record, fleet: impl Iterator<Item = &'a Instance>, now: Micros) {
-        let fleet: Vec<&Instance> = fleet.filter(|instance| instance.belongs(now)).collect();
-        let enforced: BTreeSet<Revision> =
-            fleet.iter().filter_map(|instance| instance.follower.enforces()).collect();
-        assert!(enforced.len() <= 2, "more than two revisions are enforced: {enforced:?}");
-        let Some(rollout) = &record.rollout else { return };
-        let two = [rollout.from, rollout.candidate];
-        match rollout.phase {
-            Phase::Staging { .. } => {
-                assert!(
-                    !enforced.contains(&rollout.candidate),
-                    "the candidate is enforced before all hold it"
-                );
-            }
-            Phase::Switching { step, .. } | Phase::Validating { step, .. } => {
-                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
-                for instance in fleet {
-                    let is_in = rollout.takes_in(step, instance.id);
-                    let enforces = instance.follower.enforces();
-                    assert!(
-                        is_in || enforces != Some(rollout.candidate),
-                        "{} is not in step {step}",
-                        instance.id
-                    );
-                }
-            }
-            Phase::Agreed { at } => {
-                assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
-                assert!(
-                    at <= now || !enforced.contains(&rollout.candidate),
-                    "somebody has swapped too early"
-                );
-            }
-            Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
+/// Looks at the fleet as it is at an instant.
+pub(crate) fn look<'a>(record: &Record, fleet: impl Iterator<Item = &'a Instance>, now: Micros) {
+    let mut fleet: Vec<&Instance> = fleet.collect();
+    for Instance { id, follower, .. } in &fleet {
+        let holds = |revision: Revision| follower.held().contains(&revision.hash);
+        assert!(follower.enforces().is_none_or(holds), "{id} decides by an image that it does not hold");
+    }
+    fleet.retain(|instance| instance.belongs(now));
+    let enforced: BTreeSet<Revision> =
+        fleet.iter().filter_map(|instance| instance.follower.enforces()).collect();
+    assert!(enforced.len() <= 2, "more than two revisions are enforced: {enforced:?}");
+    let Some(rollout) = &record.rollout else { return };
+    let two = [rollout.from, rollout.candidate];
+    match rollout.phase {
+        Phase::Staging { .. } => {
+            assert!(!enforced.contains(&rollout.candidate), "the candidate is enforced before all hold it");
         }
+        Phase::Switching { step, .. } | Phase::Validating { step, .. } => {
+            assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+            for instance in fleet {
+                let is_in = rollout.takes_in(step, instance.id);
+                let its_own = instance.follower.enforces();
+                assert!(is_in || its_own != Some(rollout.candidate), "{} is not in step {step}", instance.id);
+            }
+        }
+        Phase::Agreed { at } => {
+            assert!(enforced.iter().all(|revision| two.contains(revision)), "a third: {enforced:?}");
+            assert!(at <= now || !enforced.contains(&rollout.candidate), "somebody has swapped too early");
+        }
+        Phase::Promoting { .. } | Phase::RollingBack { .. } => {}
+    }
+}
+
+/// Who is taken to have acknowledged the old record has really done what it asks.
+fn check_acknowledged(write: &Write, old: &Record, new: &Record, fleet: &[&Instance]) {
+    let Some(rollout) = &old.rollout else { return };
+    let (from, candidate) = (Some(rollout.from), Some(rollout.candidate));
+    let behind: BTreeSet<u64> =
+        write.entries.iter().flat_map(|entry| behind(&entry.event)).copied().collect();
+    let phase = new.rollout.as_ref().map(|rollout| &rollout.phase);
+    for instance in fleet.iter().filter(|instance| !behind.contains(&instance.id)) {
+        let (id, follower) = (instance.id, &instance.follower);
+        match (&rollout.phase, phase) {
+            (Phase::Staging { .. }, Some(Phase::Switching { .. } | Phase::Agreed { .. })) => {
+                assert_eq!(follower.enforces(), from, "{id} is somewhere else when staging ends");
+                assert!(
+                    follower.held().contains(&rollout.candidate.hash),
+                    "{id} has no image when staging ends"
+                );
+                assert!(follower.follows() >= old.edition, "{id} has not read when staging ends");
+            }
+            (Phase::Switching { step, .. }, Some(Phase::Validating { .. }))
+                if rollout.takes_in(*step, id) =>
+            {
+                assert_eq!(follower.enforces(), candidate, "{id} has not switched when a step is validated");
+            }
+            (Phase::Agreed { .. }, Some(Phase::Validating { .. })) => {
+                assert_eq!(follower.enforces(), candidate, "{id} has not swapped when all are validated");
+            }
+            (_, None) => {
+                assert_eq!(follower.enforces(), Some(new.active), "{id} is behind, and nobody says so");
+                assert!(follower.follows() >= old.edition, "{id} has not read at the end");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A step that has passed was watched for the whole window by one at least who decides by the candidate.
+fn check_watched(old: &Record, new: &Record, fleet: &[&Instance]) {
+    let (Some(rollout), Some(next)) = (&old.rollout, &new.rollout) else { return };
+    let Phase::Validating { step, .. } = rollout.phase else { return };
+    let now = match next.phase {
+        Phase::Switching { step: to, since } if to != step => since,
+        Phase::Promoting { since } => since,
+        _ => return,
+    };
+    let members = fleet.iter().filter(|instance| rollout.takes_in(step, instance.id));
+    let tallies = members.filter_map(|instance| instance.tallies.as_ref());
+    let mut of_round = tallies.filter(|tallies| Some(tallies.round) == rollout.round());
+    let watched = of_round.any(|tallies| now.since(tallies.began) >= settings().window);
+    assert!(watched, "nobody who lives has watched for a whole window");
+}
+
+fn behind(event: &Event) -> &[u64] {
+    match event {
+        Event::Locked { behind, .. } | Event::RolledBack { behind, .. } => behind,
+        _ => &[],
     }
 }
 

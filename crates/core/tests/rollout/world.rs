@@ -1,25 +1,23 @@
 //! Instances and a store, in simulated time: what happens, in its order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use tollgate_core::rollout::{Ask, Micros, Phase, Proposal, Record, Revision, Wish};
+use tollgate_core::rollout::{Micros, Phase, Record};
 
-use crate::agenda::{Agenda, Event, Reply, Request, Write};
-use crate::instance::{Instance, Wanted};
+use crate::agenda::{Agenda, Event, Request};
+use crate::instance::Instance;
+use crate::network::LATEST;
 use crate::random::Random;
 use crate::seeds::Run;
-use crate::setup::{Setup, settings, strategy};
+use crate::setup::{Setup, settings};
 use crate::store::Store;
 use crate::traffic::{Nature, count, image, in_round};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// The world's beginning.
 pub(crate) const START: Micros = Micros::from_secs(1_700_000_000);
 /// How often an instance reports and reads.
-const BEAT: Micros = Micros::from_millis(500);
-/// How late a message may come that comes late.
-const LATEST: Micros = Micros::from_secs(5);
+pub(crate) const BEAT: Micros = Micros::from_millis(500);
 /// A driver may sleep for so long.
 const LONGEST_STALL: Micros = Micros::from_secs(60);
 
@@ -27,15 +25,15 @@ pub(crate) struct World {
     pub(crate) setup: Setup,
     pub(crate) random: Random,
     pub(crate) now: Micros,
-    agenda: Agenda,
+    pub(crate) agenda: Agenda,
     pub(crate) store: Store,
     pub(crate) instances: BTreeMap<u64, Instance>,
     born: u64,
     /// How many policies there have been.
-    policies: u64,
+    pub(crate) policies: u64,
     pub(crate) watch: Watch,
     /// Faults and wishes are over.
-    calm: bool,
+    pub(crate) calm: bool,
     trace: u64,
     loud: bool,
 }
@@ -87,7 +85,7 @@ impl World {
         while let Some((at, event)) = self.agenda.next(end) {
             self.now = at;
             self.happen(event);
-            self.watch.look(&self.store.record, self.instances.values(), self.now);
+            watch::look(&self.store.record, self.instances.values(), self.now);
         }
         self.now = end;
     }
@@ -110,7 +108,7 @@ impl World {
 
     /// A rollout that is under way ends in time, and 15 seconds later all enforce the same.
     pub(crate) fn settle(&mut self) {
-        let longest = self.longest();
+        let longest = Self::longest();
         let end = self.now + longest;
         while self.store.record.rollout.is_some() {
             assert!(self.now < end, "no end after {longest}: {:?}", self.store.record.rollout);
@@ -121,7 +119,7 @@ impl World {
     }
 
     /// What a rollout takes at most, if nothing goes wrong.
-    fn longest(&self) -> Micros {
+    fn longest() -> Micros {
         let settings = settings();
         let step = settings.deadline + settings.patience.times(3);
         step.times(3) + settings.patience.times(9) + settings.lead + LATEST
@@ -140,7 +138,7 @@ impl World {
         }
     }
 
-    fn after(&mut self, time: Micros, event: Event) {
+    pub(crate) fn after(&mut self, time: Micros, event: Event) {
         self.agenda.expect(self.now + time, event);
     }
 
@@ -214,13 +212,13 @@ impl World {
         }
     }
 
-    fn anyone(&mut self) -> Option<u64> {
+    pub(crate) fn anyone(&mut self) -> Option<u64> {
         let ids: Vec<u64> = self.instances.keys().copied().collect();
         (!ids.is_empty()).then(|| self.random.of(&ids))
     }
 
     /// Who sleeps does what it was about to do when it wakes up.
-    fn sleeps(&mut self, id: u64, event: impl FnOnce() -> Event) -> bool {
+    pub(crate) fn sleeps(&mut self, id: u64, event: impl FnOnce() -> Event) -> bool {
         let Some(instance) = self.instances.get(&id) else { return true };
         let wakes = instance.stands_still;
         if wakes > self.now {
@@ -254,126 +252,7 @@ impl World {
         self.after(BEAT, Event::Beat(id));
     }
 
-    fn delay(&mut self) -> Micros {
-        if !self.calm && self.random.chance(self.setup.slow) {
-            return Micros::new(self.random.below(LATEST.get()));
-        }
-        Micros::new(200 + self.random.below(2000))
-    }
-
-    fn is_lost(&mut self) -> bool {
-        !self.calm && self.random.chance(self.setup.lost)
-    }
-
-    fn send(&mut self, id: u64, request: Request) {
-        if !self.is_lost() {
-            let delay = self.delay();
-            self.after(delay, Event::Arrives(id, self.now, request));
-        }
-    }
-
-    fn arrive(&mut self, id: u64, sent: Micros, request: Request) {
-        let now = self.now;
-        let reply = match request {
-            Request::Report(report) => {
-                // What is sent by somebody who is gone may arrive, too.
-                self.store.report(*report, now);
-                Reply::Reported
-            }
-            Request::Read => Reply::Snapshot(self.store.snapshot(now)),
-            Request::Acquire => Reply::Acquired(self.store.acquire(id, now)),
-            Request::Release(fence) => {
-                self.store.release(fence);
-                return;
-            }
-            Request::Write(write) => {
-                self.write(id, &write);
-                Reply::Written
-            }
-        };
-        if !self.is_lost() {
-            let delay = self.delay();
-            self.after(delay, Event::Answers(id, sent, reply));
-        }
-    }
-
-    fn write(&mut self, id: u64, write: &Write) {
-        let before = self.store.snapshot(self.now);
-        if !self.store.write(write, self.now) {
-            return self.tell(format_args!("{id} may not write"));
-        }
-        self.trace(&[id, write.fence, write.version, write.record.edition]);
-        for entry in &write.entries {
-            self.tell(format_args!("{id} writes {:?}", entry.event));
-        }
-        self.watch.written(&before, write, &self.store);
-    }
-
-    fn answer(&mut self, id: u64, sent: Micros, reply: Reply) {
-        if self.sleeps(id, || Event::Answers(id, sent, reply.clone())) {
-            return;
-        }
-        let now = self.now;
-        let reckless = self.random.chance(50);
-        let Some(instance) = self.instances.get_mut(&id) else { return };
-        match reply {
-            Reply::Reported => {
-                let could_read = instance.may_read(now);
-                instance.reported(sent, now);
-                if !could_read {
-                    self.send(id, Request::Read);
-                }
-            }
-            Reply::Written => self.send(id, Request::Read),
-            Reply::Acquired(fence) => {
-                instance.fence = fence;
-                if fence.is_some() && instance.wanted.is_some() {
-                    self.send(id, Request::Read);
-                }
-            }
-            Reply::Snapshot(snapshot) => {
-                let before = instance.follower.follows();
-                if instance.read(&snapshot.record, sent, now) {
-                    let is_new = instance.follower.follows() > before;
-                    let requests = instance.act(&snapshot, reckless);
-                    requests.into_iter().for_each(|request| self.send(id, request));
-                    self.fetch(id);
-                    self.follow(id);
-                    if is_new {
-                        let report = Request::Report(Box::new(self.instances[&id].report()));
-                        self.send(id, report);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Asks for the images that are missing; some do not come, and are asked for again.
-    fn fetch(&mut self, id: u64) {
-        for revision in self.instances[&id].follower.missing() {
-            let delay = self.delay();
-            if self.calm || !self.random.chance(self.setup.late_images) {
-                self.after(delay, Event::Image(id, revision));
-            }
-        }
-    }
-
-    fn image(&mut self, id: u64, revision: Revision) {
-        if self.sleeps(id, || Event::Image(id, revision)) {
-            return;
-        }
-        let Some(instance) = self.instances.get_mut(&id) else { return };
-        if Nature::of(revision.hash) == Nature::Damaged {
-            instance.follower.refuse(revision, "it is damaged".to_owned());
-        } else {
-            instance.follower.hold(revision.hash);
-        }
-        self.follow(id);
-        let report = Request::Report(Box::new(self.instances[&id].report()));
-        self.send(id, report);
-    }
-
-    fn follow(&mut self, id: u64) {
+    pub(crate) fn follow(&mut self, id: u64) {
         if self.sleeps(id, || Event::Swap(id)) {
             return;
         }
@@ -392,44 +271,9 @@ impl World {
         }
     }
 
-    fn trace(&mut self, numbers: &[u64]) {
+    pub(crate) fn trace(&mut self, numbers: &[u64]) {
         for number in numbers {
             self.trace = (self.trace.rotate_left(5) ^ number).wrapping_mul(0x517C_C1B7_2722_0A95);
-        }
-    }
-
-    /// Somebody wants something of some instance.
-    fn wish(&mut self) {
-        let Some(id) = self.anyone() else { return };
-        let record = Arc::clone(&self.store.record);
-        if let Some(rollout) = &record.rollout {
-            let what = if self.random.chance(70) { Wish::Confirm } else { Wish::Cancel };
-            self.tell(format_args!("{id} is told to {what:?} it"));
-            let execution_id = rollout.execution_id.clone();
-            let ask = Ask { execution_id, what, by: "somebody".to_owned() };
-            if let Some(instance) = self.instances.get_mut(&id) {
-                instance.asks = Some(ask);
-            }
-        }
-        let wanted = if self.random.chance(15) {
-            let earlier: Vec<u64> = record.earlier.iter().map(|revision| revision.number).collect();
-            let to = (!earlier.is_empty() && self.random.chance(50)).then(|| self.random.of(&earlier));
-            Wanted::GoBack(to)
-        } else {
-            let policy =
-                if self.random.chance(30) { self.random.below(self.policies) } else { self.policies };
-            self.policies = self.policies.max(policy + 1);
-            let forced = self.random.chance(20);
-            let strategy = strategy(&mut self.random);
-            Wanted::Apply(proposal(policy, strategy, forced))
-        };
-        self.want(id, wanted);
-    }
-
-    pub(crate) fn want(&mut self, id: u64, wanted: Wanted) {
-        self.tell(format_args!("{id} is to {wanted:?}"));
-        if let Some(instance) = self.instances.get_mut(&id) {
-            instance.wanted = Some(wanted);
         }
     }
 
@@ -441,7 +285,7 @@ impl World {
 
     /// Goes on until a rollout is in such a phase, or there is none any more.
     pub(crate) fn run_until_phase(&mut self, is_it: impl Fn(&Phase) -> bool) -> bool {
-        let end = self.now + self.longest();
+        let end = self.now + Self::longest();
         while self.now < end {
             self.run_until(self.now + Micros::from_millis(10));
             match &self.store.record.rollout {
@@ -452,8 +296,4 @@ impl World {
         }
         false
     }
-}
-
-pub(crate) fn proposal(policy: u64, strategy: tollgate_core::rollout::Strategy, forced: bool) -> Proposal {
-    Proposal { hash: image(policy), strategy, settings: settings(), proposer: "somebody".to_owned(), forced }
 }

@@ -53,7 +53,15 @@ impl Ring {
         let ask = Ask { unspent: tokens, leased_at, ..Ask::lease(name, limit, wanted) };
         self.sequences[member] += 1;
         let (instance, sequence) = (member as u64, self.sequences[member]);
-        let batch = Batch { tag: name.tag(), instance, sequence, instances: 1, seen: None, asks: vec![ask] };
+        let batch = Batch {
+            tag: name.tag(),
+            instance,
+            sequence,
+            instances: 1,
+            time_to_live: Nanos::new(TIME_TO_LIVE * 1000),
+            seen: None,
+            asks: vec![ask],
+        };
         let reply = self.backend.execute(&batch, self.now, 1).unwrap();
         let grant = reply.grants[0];
         let mut ends = self.now + TIME_TO_LIVE;

@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Request(u64),
     /// A request of an instance has waited long enough, by its number.
     Impatient(u64, u64),
+    /// A request that was in flight has ended, by its number.
+    Lands(u64),
     Tick(u64),
     Arrives(u64, Arc<Batch>),
     Answers(u64, u8, u64, Option<Reply>),

@@ -60,6 +60,14 @@ impl Limits {
         policies::compiled(&policies::parsed(&json), [])
     }
 
+    /// A rule for everybody: at most so many requests in flight.
+    pub(crate) fn in_flight(most: u64) -> Compiled {
+        let rule = format!(r#"{{ "name": "rule", "concurrency": {most} }}"#);
+        let default = r#"{ "quota": "unlimited", "windowMs": 1000, "algorithm": "token-bucket" }"#;
+        let json = format!(r#"{{ "default": {default}, "rules": [{rule}] }}"#);
+        policies::compiled(&policies::parsed(&json), [])
+    }
+
     fn json(&self) -> String {
         let algorithm = match self.algorithm {
             Algorithm::FixedWindow => "fixed-window",

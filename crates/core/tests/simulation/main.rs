@@ -1,13 +1,14 @@
 //! Whatever the network, the crashes and the clocks do, the fleet admits no more than its bound: instances as they are, against a
 //! simulated backend, in simulated time. `TOLLGATE_SEEDS=10000` tries more seeds; `TOLLGATE_SEED=17` shows one run.
 //!
-//! Three things watch a run from outside. What they tell of a fault:
+//! Four things watch a run from outside. What they tell of a fault:
 //!
 //! | watches       | asserts                                                     | sees, for example                            |
 //! |---------------|-------------------------------------------------------------|----------------------------------------------|
 //! | [`bound`]     | what any time admits                                        | a backend that forgets, a lease given twice  |
 //! | [`account`]   | every token that is spent was leased or debited, and once   | a debit that is dropped, a batch done twice  |
 //! | [`held`]      | no token is spent after its lease                           | a deadline that is too late, or not heeded   |
+//! | [`flights`]   | how many requests are in flight at once                     | permits that two hold, or that nobody does   |
 //!
 //! What each test is for:
 //!
@@ -22,6 +23,7 @@
 //! | `credit_…`                          | tokens are spent ahead of answers           | credit given twice, debits lost               |
 //! | `what_the_service_…`, [`service`]   | penalties, rewards, blocks, resets          | done twice, or not everywhere                 |
 //! | `a_request_is_charged_…`            | two buckets, under one tag or two           | a part of a charge that stays                 |
+//! | [`flights`]                         | requests that take their time, and all that | permits that two hold, or that nobody does    |
 //! | [`adversary`]                       | who leases knows how the backend counts     | the backend's arithmetic of what comes back   |
 //! | `a_quiet_network_…`, `what_is_sc…`  | no harm                                     | tokens that nobody can use                    |
 
@@ -43,6 +45,7 @@ mod account;
 mod adversary;
 mod agenda;
 mod bound;
+mod flights;
 mod held;
 mod limits;
 mod names;

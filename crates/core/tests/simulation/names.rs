@@ -21,7 +21,9 @@ pub(crate) struct Whose {
 }
 
 pub(crate) struct Names {
-    names: BTreeMap<Whose, BucketName>,
+    tokens: BTreeMap<Whose, BucketName>,
+    /// Of each tenant, where its requests in flight are counted.
+    in_flight: Vec<BucketName>,
     /// Which tags are used at all.
     tags: [bool; 256],
 }
@@ -48,33 +50,46 @@ impl Names {
             on_failure: OnFailure::Deny,
         };
         let capacity = Capacity { max_keys: 10_000, key_share: 1.0 };
-        let (hasher, policy) = (KeyHasher::with_secret(1, 1), limits(2).policy(Some(&limits(1))));
-        let engine = Engine::shared(hasher, policy, capacity, Epoch::default(), settings).unwrap();
-        let engine = Arc::new(engine);
-        let (mut gate, mut ruling) = (engine.gate(), Ruling::default());
-        let mut names = Self { names: BTreeMap::new(), tags: [false; 256] };
-        for (tenant, name) in TENANTS.iter().enumerate() {
-            let request = Request { rule: Some(0), ..Request::of(Subject::Tenant, name.as_bytes()) };
-            gate.decide(&request, 1, Nanos::ZERO, &mut ruling);
-            let batches = engine.fleet().unwrap().due(&mut gate, Nanos::ZERO, Call::Urgent);
-            for ask in batches.iter().flat_map(|batch| &batch.asks) {
-                names.names.insert(Whose { tenant, rule: ask.limit.quota == 1 }, ask.name);
-                names.tags[usize::from(ask.name.tag())] = true;
-            }
-            for batch in batches {
-                engine.fleet().unwrap().gave_up(batch.tag, batch.sequence);
-            }
+        let mut names = Self { tokens: BTreeMap::new(), in_flight: Vec::new(), tags: [false; 256] };
+        for policy in [limits(2).policy(Some(&limits(1))), Limits::in_flight(1)] {
+            let hasher = KeyHasher::with_secret(1, 1);
+            let engine = Engine::shared(hasher, policy, capacity, Epoch::default(), settings).unwrap();
+            names.find_under(&Arc::new(engine));
         }
         assert_eq!(
-            names.names.len(),
+            names.tokens.len(),
             2 * TENANTS.len(),
             "each has a bucket of its quota and one of the rule"
         );
         names
     }
 
+    fn find_under(&mut self, engine: &Arc<Engine>) {
+        let (mut gate, mut ruling) = (engine.gate(), Ruling::default());
+        for (tenant, name) in TENANTS.iter().enumerate() {
+            let request = Request { rule: Some(0), ..Request::of(Subject::Tenant, name.as_bytes()) };
+            gate.decide(&request, 1, Nanos::ZERO, &mut ruling);
+            let batches = engine.fleet().unwrap().due(&mut gate, Nanos::ZERO, Call::Urgent);
+            for ask in batches.iter().flat_map(|batch| &batch.asks) {
+                if ask.limit.counts_requests_in_flight() {
+                    self.in_flight.push(ask.name);
+                } else {
+                    self.tokens.insert(Whose { tenant, rule: ask.limit.quota == 1 }, ask.name);
+                }
+                self.tags[usize::from(ask.name.tag())] = true;
+            }
+            for batch in batches {
+                engine.fleet().unwrap().gave_up(batch.tag, batch.sequence);
+            }
+        }
+    }
+
+    pub(crate) fn in_flight(&self, tenant: usize) -> BucketName {
+        self.in_flight[tenant]
+    }
+
     pub(crate) fn of(&self, whose: Whose) -> BucketName {
-        self.names[&whose]
+        self.tokens[&whose]
     }
 
     pub(crate) fn uses(&self, tag: u8) -> bool {

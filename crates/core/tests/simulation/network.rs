@@ -14,7 +14,7 @@ use tollgate_redis_model::Superseded;
 /// When whoever has sent a batch gives its answer up.
 const TIMEOUT: Nanos = Nanos::from_millis(300);
 /// How late a message may come that comes late.
-const LATEST: Nanos = Nanos::from_secs(3);
+pub(crate) const LATEST: Nanos = Nanos::from_secs(3);
 /// The longest way of a message that does not, there or back.
 pub(crate) const WAY: Nanos = Nanos::from_millis(2);
 
@@ -86,7 +86,11 @@ impl World {
     /// Is each token that is spent one of a lease?
     pub(crate) fn follows_tokens(&self) -> bool {
         let setup = &self.setup;
-        setup.credit == 0 && !setup.outages && !setup.adjustments && setup.rule.is_none()
+        setup.credit == 0
+            && !setup.outages
+            && !setup.adjustments
+            && setup.rule.is_none()
+            && setup.in_flight.is_none()
     }
 
     pub(crate) fn arrive(&mut self, id: u64, batch: &Arc<Batch>) {
@@ -113,7 +117,10 @@ impl World {
             self.tell(format_args!("{tag}#{sequence} of {id} is executed: {}", Told(&reply)));
         }
         self.account.replied(batch, &reply);
-        self.leased_since += reply.grants.iter().map(|grant| grant.tokens).sum::<u64>();
+        // Of permits, those that are more than before.
+        let leased =
+            batch.asks.iter().zip(&reply.grants).map(|(ask, grant)| grant.tokens.saturating_sub(ask.held));
+        self.leased_since += leased.sum::<u64>();
         Some(reply)
     }
 
@@ -149,6 +156,10 @@ impl World {
         self.account.answered(&sent.batch.asks, reply);
         let ends = sent.asked + self.setup.time_to_live;
         for (ask, grant) in sent.batch.asks.iter().zip(&reply.grants) {
+            if ask.limit.counts_requests_in_flight() {
+                self.flights.renew(id, ask.name, ends, self.now);
+                continue;
+            }
             let ends = grant.ends.map_or(ends, |left| ends.min(sent.asked + left));
             self.held.lease(id, ask.name, grant.tokens, (ends.get(), reply.now));
         }

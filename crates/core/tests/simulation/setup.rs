@@ -3,6 +3,7 @@
 use tollgate_core::Nanos;
 use tollgate_core::lease::OnFailure;
 
+use crate::flights::InFlight;
 use crate::limits::Limits;
 use crate::names::TENANTS;
 use crate::random::Random;
@@ -13,6 +14,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     /// What every request is charged to, besides.
     pub(crate) rule: Option<Limits>,
+    /// In place of tokens: at most so many of a tenant's requests in flight, and how long each is, in nanoseconds at most.
+    pub(crate) in_flight: Option<InFlight>,
     pub(crate) instances: u64,
     pub(crate) tenants: usize,
     pub(crate) largest_cost: u64,
@@ -52,6 +55,7 @@ impl Setup {
         Self {
             limits,
             rule: None,
+            in_flight: None,
             instances: random.within(1..=5),
             tenants: usize::try_from(random.within(1..=TENANTS.len() as u64)).unwrap(),
             largest_cost: random.within(1..=3),

@@ -20,7 +20,7 @@ impl fmt::Display for Told<&Batch> {
 
 impl fmt::Display for Told<&Ask> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ask { floor, reset, block, unspent, credit, debit, wanted, waiting, .. } = self.0;
+        let Ask { floor, reset, block, unspent, credit, debit, held, wanted, waiting, .. } = self.0;
         if let Some(floor) = floor {
             write!(f, "spent {:.3}", floor.spent)?;
         }
@@ -30,7 +30,8 @@ impl fmt::Display for Told<&Ask> {
         if let Some(time) = block {
             write!(f, " block for {time:?}")?;
         }
-        for (name, tokens) in [("unspent", unspent), ("credit", credit), ("debit", debit), ("wanted", wanted)]
+        for (name, tokens) in
+            [("held", held), ("unspent", unspent), ("credit", credit), ("debit", debit), ("wanted", wanted)]
         {
             if *tokens > 0 {
                 write!(f, " {name} {tokens}")?;

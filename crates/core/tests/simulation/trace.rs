@@ -17,7 +17,16 @@ impl Trace {
         self.add(&[u64::from(batch.tag), batch.instance, batch.sequence, u64::from(batch.instances)]);
         for ask in &batch.asks {
             let floor = ask.floor.map_or(0, |floor| floor.spent.to_bits());
-            self.add(&[ask.unspent, ask.leased_at, ask.credit, ask.debit, ask.wanted, ask.waiting, floor]);
+            self.add(&[
+                ask.unspent,
+                ask.leased_at,
+                ask.credit,
+                ask.debit,
+                ask.held,
+                ask.wanted,
+                ask.waiting,
+                floor,
+            ]);
         }
     }
 

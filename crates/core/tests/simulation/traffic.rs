@@ -26,6 +26,8 @@ pub(crate) struct Traffic {
     tenant: Option<usize>,
     /// The mean time between two requests.
     between: Nanos,
+    /// Is there no more of it?
+    pub(crate) over: bool,
 }
 
 /// A request that waits for a lease.
@@ -41,6 +43,9 @@ pub(crate) struct Waiting {
 impl World {
     /// Goes on to the next act.
     pub(crate) fn act(&mut self) {
+        if self.traffic.over {
+            return;
+        }
         let all = self.random.chance(40);
         let everybody = self.random.chance(30);
         self.traffic = Traffic {
@@ -48,6 +53,7 @@ impl World {
             parts: if all { 0xff } else { self.random.below(0x100) },
             tenant: (!everybody).then(|| self.some_tenant()),
             between: Nanos::ZERO,
+            over: false,
         };
         let (interval, time_to_live) = (self.setup.interval.get(), self.setup.time_to_live.get());
         let length = match self.random.below(10) {
@@ -77,7 +83,7 @@ impl World {
     }
 
     pub(crate) fn request(&mut self, act: u64) {
-        if act != self.traffic.act {
+        if act != self.traffic.act || self.traffic.over {
             return;
         }
         let pause = Nanos::new(1 + self.random.below(2 * self.traffic.between.get()));
@@ -147,7 +153,7 @@ impl World {
     pub(crate) fn ask(&mut self, id: u64, tenant: usize, cost: u64, last_word: bool) -> Outcome {
         let (now, at) = (self.now, self.wall());
         let instance = self.instances.get_mut(&id).unwrap();
-        let rule = self.setup.rule.map(|_| 0);
+        let rule = (self.setup.rule.is_some() || self.setup.in_flight.is_some()).then_some(0);
         let name = TENANTS[tenant].as_bytes();
         let request = Request { last_word, rule, ..Request::of(Subject::Tenant, name) };
         let mut ruling = Ruling::default();
@@ -158,7 +164,11 @@ impl World {
         if outcome == Outcome::Ok {
             self.tell(format_args!("{id} admits {cost} of {}", TENANTS[tenant]));
             self.admitted.push(Admitted { at, tenant, cost });
-            self.charge(id, tenant, cost);
+            if self.setup.in_flight.is_some() {
+                self.take_off(id, tenant, ruling.charges().collect());
+            } else {
+                self.charge(id, tenant, cost);
+            }
         }
         outcome
     }

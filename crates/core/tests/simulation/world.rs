@@ -12,7 +12,9 @@ use tollgate_core::{Capacity, Engine, Epoch, Gate, KeyHasher, Nanos};
 use crate::account::Account;
 use crate::agenda::{Agenda, Event};
 use crate::bound::{self, Admitted};
+use crate::flights::Flights;
 use crate::held::Held;
+use crate::limits::Limits;
 use crate::names::Names;
 use crate::network::Sent;
 use crate::random::Random;
@@ -73,13 +75,17 @@ pub(crate) struct World {
     pub(crate) asked: u64,
     pub(crate) account: Account,
     pub(crate) held: Held,
+    pub(crate) flights: Flights,
     pub(crate) trace: Trace,
     pub(crate) loud: bool,
 }
 
 impl World {
     pub(crate) fn new(run: Run, setup: Setup) -> Self {
-        let policy = setup.limits.policy(setup.rule.as_ref());
+        let policy = match setup.in_flight {
+            Some(in_flight) => Limits::in_flight(in_flight.most),
+            None => setup.limits.policy(setup.rule.as_ref()),
+        };
         if run.loud {
             println!("{setup:?}");
         }
@@ -104,6 +110,7 @@ impl World {
             asked: 0,
             account: Account::default(),
             held: Held::default(),
+            flights: Flights::default(),
             trace: Trace::default(),
             loud: run.loud,
             setup,
@@ -220,9 +227,18 @@ impl World {
         }
         self.trace.add(&[self.now.get()]);
         match event {
+            // All is to calm down.
+            Event::Crash
+            | Event::Wipe
+            | Event::Copied
+            | Event::Failover
+            | Event::Outage(true)
+            | Event::Stall
+                if self.traffic.over => {}
             Event::Act => self.act(),
             Event::Request(act) => self.request(act),
             Event::Impatient(id, number) => self.lose_patience(id, number),
+            Event::Lands(number) => self.land(number),
             Event::Tick(id) => {
                 self.send(id, Call::Tick);
                 if self.instances.contains_key(&id) {
@@ -283,10 +299,23 @@ impl World {
     fn crash(&mut self) {
         let ids = self.ids();
         let id = self.random.of(&ids);
+        self.crash_one(id);
+        self.sometime(Event::Crash);
+    }
+
+    /// All instances die, and as many start: under another setup.
+    pub(crate) fn restart(&mut self) {
+        for id in self.ids() {
+            self.crash_one(id);
+        }
+    }
+
+    /// An instance dies, and another one starts.
+    pub(crate) fn crash_one(&mut self, id: u64) {
         self.instances.remove(&id);
+        self.flights.crash(id);
         self.sent.retain(|(sender, _), _| *sender != id);
         self.start();
-        self.sometime(Event::Crash);
     }
 
     /// Has every instance had an answer under every tag?
@@ -301,7 +330,7 @@ impl World {
     }
 
     /// Instances find out before long that the backend has lost something.
-    fn miss(&mut self) {
+    pub(crate) fn miss(&mut self) {
         for id in self.ids() {
             let beat = Nanos::new(self.random.below(BEAT.get()));
             self.after(beat, Event::Missed(id));

@@ -163,7 +163,7 @@ impl<P: Policies> Agent<P> {
         (next, entries): Change,
         reply: tokio::sync::oneshot::Sender<Result<ExecutionId, NotDone>>,
     ) -> Result<bool, NotDone> {
-        let id = entries.first().map(|entry| entry.execution_id.clone());
+        let id = entries.first().map(|entry| entry.execution_id);
         let written = self.write(store, fleet, fence, next, &entries).await;
         let answer = match (&written, id) {
             (Ok(true), Some(id)) if self.fence == Some(fence) => Ok(id),
@@ -232,7 +232,7 @@ impl<P: Policies> Agent<P> {
             let id = &rollout.execution_id;
             if self.seen.log.as_ref().is_none_or(|log| log.execution_id != *id) {
                 let began = fleet.now;
-                self.seen.log = Some(ExecutionLog::new(id.clone(), began, rollout.settings.window));
+                self.seen.log = Some(ExecutionLog::new(*id, began, rollout.settings.window));
             }
             if let Some(log) = &mut self.seen.log {
                 log.observe(&fleet.view(record, 0));
@@ -284,8 +284,8 @@ impl<P: Policies> Agent<P> {
 
     fn ask(&mut self, record: &Record, what: Wish, by: String) -> Result<ExecutionId, NotDone> {
         let rollout = record.rollout.as_ref().ok_or(Refused::NotValidating)?;
-        let execution_id = rollout.execution_id.clone();
-        self.asks = Some(Ask { execution_id: execution_id.clone(), what, by });
+        let execution_id = rollout.execution_id;
+        self.asks = Some(Ask { execution_id: execution_id, what, by });
         Ok(execution_id)
     }
 }

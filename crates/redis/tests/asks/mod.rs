@@ -18,6 +18,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const LIMIT: SharedLimit =
     SharedLimit { algorithm: Algorithm::TokenBucket, quota: 100, capacity: 100, window: DAY };
 
+/// How long leases live.
+const TIME_TO_LIVE: Nanos = Nanos::from_secs(2);
+
 /// A bucket under a tag.
 pub(crate) fn bucket(tag: u8) -> BucketName {
     BucketName([tag; 16])
@@ -31,7 +34,7 @@ pub(crate) fn ask(name: BucketName, wanted: u64) -> Ask {
 /// A batch with one ask.
 pub(crate) fn batch(tag: u8, sequence: u64, wanted: u64) -> Batch {
     let asks = vec![ask(bucket(tag), wanted)];
-    Batch { tag, instance: 1, sequence, instances: 1, seen: None, asks }
+    Batch { tag, instance: 1, sequence, instances: 1, time_to_live: TIME_TO_LIVE, seen: None, asks }
 }
 
 pub(crate) fn settings(response_timeout: Duration) -> Settings {

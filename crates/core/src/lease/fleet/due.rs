@@ -28,7 +28,6 @@ struct Asks {
 
 /// Those of one tag.
 struct TagAsks {
-    standing: Standing,
     /// Is a batch under way, so that another has to wait?
     busy: bool,
     keys: Vec<Key>,
@@ -67,28 +66,22 @@ impl Fleet {
             urgent.retain(|&key| {
                 let shard = self.shard(key).lock();
                 let record = shard.awake.get(&key);
-                record.and_then(|record| asks.by_tag.get(&record.name.tag())).is_some_and(TagAsks::is_full)
+                record.and_then(|record| asks.by_tag.get(&record.name().tag())).is_some_and(TagAsks::is_full)
             });
             self.urgent.lock().append(&mut urgent);
             self.sweep_dormant(now);
             for tag in 0..=u8::MAX {
                 if !asks.by_tag.contains_key(&tag) && self.tag(tag).lock().has_more_to_say() {
-                    asks.by_tag.insert(tag, self.tag_asks(tag, now));
+                    asks.by_tag.insert(tag, self.tag_asks(tag));
                 }
             }
         }
         asks.by_tag.into_iter().filter_map(|(tag, asks)| self.batch(tag, asks, call, now)).collect()
     }
 
-    fn tag_asks(&self, tag: u8, now: Nanos) -> TagAsks {
+    fn tag_asks(&self, tag: u8) -> TagAsks {
         let tag = self.tag(tag).lock();
-        TagAsks {
-            standing: tag.standing(now, self.settings.pause()),
-            busy: tag.is_busy(),
-            keys: Vec::new(),
-            asks: Vec::new(),
-            left: false,
-        }
+        TagAsks { busy: tag.is_busy(), keys: Vec::new(), asks: Vec::new(), left: false }
     }
 
     fn ask_all(&self, shard: &mut Shard, gate: &mut Gate, now: Nanos, asks: &mut Asks) {
@@ -99,7 +92,7 @@ impl Fleet {
                 return true;
             }
             if let Some(known) = record.knowledge(now) {
-                dormant.insert(key, Dormant { name: record.name, limit: record.limit, known });
+                dormant.insert(key, Dormant { name: record.name(), limit: *record.limit(), known });
             }
             false
         });
@@ -107,17 +100,17 @@ impl Fleet {
 
     /// Asks for one bucket; `false` if that has to wait for an answer to the tag's last batch.
     fn ask(&self, record: &mut Record, key: Key, gate: &mut Gate, now: Nanos, asks: &mut Asks) -> bool {
-        let tag = record.name.tag();
+        let tag = record.name().tag();
         let closing = asks.call == Call::Close;
-        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag, now));
+        let of_tag = asks.by_tag.entry(tag).or_insert_with(|| self.tag_asks(tag));
         let full = of_tag.is_full();
-        let standing = if full { Standing::Down } else { of_tag.standing };
-        let mut hand = gate.hand(key, now);
+        let standing = if full { Standing::Down } else { self.standing(record, now) };
+        let mut hand = gate.hand(key, record.limit().counts_requests_in_flight(), now);
         if let Some(ask) = record.ask(&mut hand, standing, closing, &self.settings, now) {
             of_tag.keys.push(key);
             of_tag.asks.push(ask);
         }
-        of_tag.left |= record.to_tell;
+        of_tag.left |= record.is_to_tell();
         !full
     }
 
@@ -141,6 +134,7 @@ impl Fleet {
             instance: self.settings.instance,
             sequence: 0,
             instances: self.instances(),
+            time_to_live: self.settings.time_to_live,
             seen: None,
             asks: asks.asks,
         };

@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 
 use super::Driving;
 use crate::rollout::audit::Event;
-use crate::rollout::{Micros, Phase, Reason, Rollout, Strategy, Verdict, checks, members};
+use crate::rollout::{Finding, Micros, Phase, Reason, Rollout, Strategy, Verdict, checks, members};
 
 /// An instance that joins while others are waited for has its own time, but nobody waits longer for it than so many times as long.
 const LONGEST: u64 = 3;
+
+/// So many instances are named in a reason: the record keeps it.
+const MOST_NAMED: usize = 16;
+/// So many characters of what an instance says are kept there.
+const LONGEST_WHY: usize = 200;
 
 /// What becomes of a rollout.
 pub(in crate::rollout) enum Move {
@@ -93,10 +98,15 @@ impl Driving<'_> {
         let is_enough = checks::verdict(&findings) == Verdict::Passed || self.rollout.confirmed.is_some();
         match window {
             Some(window) if is_enough && window <= self.now => self.switch_from(step + 1),
-            _ if deadline <= self.now => self.roll_back(Reason::Inconclusive { findings }),
+            _ if deadline <= self.now => self.give_up(findings),
             Some(window) if self.now < window => Move::Wait(window.min(deadline)),
             _ => Move::Wait(deadline),
         }
+    }
+
+    fn give_up(&self, mut findings: Vec<Finding>) -> Move {
+        findings.retain(|finding| finding.verdict == Verdict::Inconclusive);
+        self.roll_back(Reason::Inconclusive { findings })
     }
 
     fn promoting(&self, since: Micros) -> Move {
@@ -115,7 +125,7 @@ impl Driving<'_> {
         let rollout = self.rollout;
         for step in step..rollout.strategy.steps() {
             let fraction = rollout.strategy.fraction(step);
-            let members = members(&rollout.execution_id, &live, &rollout.members, fraction);
+            let members = members(rollout.execution_id, &live, &rollout.members, fraction);
             if !members.is_subset(&rollout.members) {
                 return self.switch(step, members);
             }
@@ -149,7 +159,8 @@ impl Driving<'_> {
         let candidate = self.rollout.candidate;
         let refuses = self.live.iter().find_map(|report| {
             let fault = report.refuses.as_ref().filter(|fault| fault.revision == candidate)?;
-            Some(Reason::ImageRefused { instance: report.instance, why: fault.why.clone() })
+            let why = fault.why.chars().take(LONGEST_WHY).collect();
+            Some(Reason::ImageRefused { instance: report.instance, why })
         });
         let fails = || {
             let mut findings = self.findings().into_iter();
@@ -170,8 +181,9 @@ impl Driving<'_> {
             let due = since + self.rollout.settings.patience;
             return Some(if self.now < due { Move::Wait(due) } else { self.roll_back(Reason::NoInstance) });
         }
-        let Pending { overdue, until } = self.pending(since, concerned);
+        let Pending { mut overdue, until } = self.pending(since, concerned);
         if !overdue.is_empty() {
+            overdue.truncate(MOST_NAMED);
             return Some(self.roll_back(Reason::NotAcknowledged { instances: overdue }));
         }
         until.map(Move::Wait)
