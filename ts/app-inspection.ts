@@ -133,8 +133,8 @@ class Inspection {
   }
 
   private limiter(mark: MountMark, before: readonly Station[], where: string): void {
-    const twice = before.some((above) => above.mark?.limiter === mark.limiter)
-    if (twice && mark.rule === undefined) {
+    const isSecond = before.some((above) => above.mark?.limiter === mark.limiter)
+    if (isSecond && mark.rule === undefined) {
       this.add('fault', `this limiter is mounted twice${where}: each request is charged twice`)
     }
     const other = before.find((above) => above.mark === undefined && isLimiter(above.name, above.handle))
@@ -145,7 +145,8 @@ class Inspection {
       )
     }
     const parser = before.find(({ name }) => BODY_PARSERS.has(name))
-    if (parser !== undefined) {
+    // A route that names a rule comes after the app's own limiter, which has let the request in.
+    if (parser !== undefined && !isSecond) {
       const text = `the limiter comes after ${parser.name}${where}: bodies of requests that it refuses have been read by then`
       this.add('warning', text)
     }
