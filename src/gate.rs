@@ -8,7 +8,9 @@ use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Float64Array, Function, Utf16String};
 use napi_derive::napi;
 use tollgate_core::adjust::NotDone;
+use tollgate_core::comparison::{Comparison, Side};
 use tollgate_core::policy::Part;
+use tollgate_core::rollout::{Micros, Round};
 use tollgate_core::{Capacity, Decision, Engine, Nanos, Request};
 
 use crate::amend::{Amend, Replace};
@@ -16,7 +18,7 @@ use crate::answer::{CLOSED, INVALID_COST, tokens};
 use crate::channel::{Channel, Sessions};
 use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
-use crate::error::{self, closed, config};
+use crate::error::{self, closed, config, internal};
 use crate::namespace::{self, InForce};
 use crate::session::Session;
 use crate::sharing::Wait;
@@ -57,6 +59,12 @@ pub struct GateNeeds {
     pub rules: Vec<String>,
     /// Is a rule kept per tenant, and nothing more? By number.
     pub per_tenant: Vec<bool>,
+    /// The number of the comparison with another policy that is under way, whose needs are among these; 0 while there is none.
+    pub comparison: f64,
+    /// Does the policy in force by itself need the user?
+    pub own_user: bool,
+    /// How many of the keys it needs by itself: the first ones.
+    pub own_keys: u32,
 }
 
 #[napi]
@@ -105,18 +113,19 @@ impl Gate {
         let mut sessions = self.sessions.borrow_mut();
         let now = sessions.answer.now();
         let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
-        let gate = session.gate_mut().ok_or_else(closed)?;
-        let generation = gate.generation(now).get() as f64;
-        let policy = gate.policy();
-        let (image, needs) = (policy.image(), policy.image().needs());
+        let (wants, reading, policy) = session.read(now).ok_or_else(closed)?;
+        let image = policy.image();
         Ok(GateNeeds {
-            generation,
-            plain: policy.is_plain(),
-            path: needs.path,
-            method: needs.method,
-            address: needs.address,
-            user: needs.user,
-            keys: image.key_names().iter().map(ToString::to_string).collect(),
+            generation: reading as f64,
+            plain: !wants.more,
+            path: wants.path,
+            method: wants.method,
+            address: wants.address,
+            user: wants.user,
+            keys: wants.keys.iter().map(ToString::to_string).collect(),
+            comparison: session.judging().number() as f64,
+            own_user: image.needs().user,
+            own_keys: u32::try_from(image.key_names().len()).unwrap_or(u32::MAX),
             rules: image.rules().iter().map(|rule| rule.name.to_string()).collect(),
             per_tenant: image.rules().iter().map(|rule| *rule.per == [Part::Tenant]).collect(),
         })
@@ -132,6 +141,67 @@ impl Gate {
         // Whoever counts on an older policy finds that it is stale when it decides.
         gate.generation(now);
         Ok(gate.policy().image().rule_named(&name).map_or(-1.0, f64::from))
+    }
+
+    /// The number by which a request asks for a rule; -1 for a name that none has. While two policies are compared, a rule that only
+    /// the other one has is asked for, too, by a number past those of the policy that [`Gate::needs`] speaks of.
+    #[napi(catch_unwind)]
+    pub fn rule_asked(&self, name: String) -> error::Result<f64> {
+        self.with_session(|session| {
+            let policy = session.gate().ok_or_else(closed)?.policy();
+            Ok(session.judging().rule_asked(policy, &name).map_or(-1.0, f64::from))
+        })
+    }
+
+    /// Judges the same requests by another policy, too, in an engine of its own in this process, for a step of the rollout of a
+    /// revision; or ends that, without a policy. `candidate_decides`: is the policy in force the candidate?
+    #[napi(catch_unwind)]
+    pub fn compare(
+        &self,
+        policy: Option<&CompiledPolicy>,
+        revision: f64,
+        step: f64,
+        candidate_decides: bool,
+    ) -> error::Result<()> {
+        let (now, given_clock) = {
+            let sessions = self.sessions.borrow();
+            (sessions.answer.now(), sessions.answer.gives_time())
+        };
+        let epoch = crate::clock::epoch(now, given_clock);
+        let number = |given: f64, name: &str| tokens(given).ok_or_else(|| config(format!("{name}: {given}")));
+        let (revision, step) = (number(revision, "revision")?, number(step, "step")?);
+        let round = Round { revision, step: usize::try_from(step).unwrap_or(usize::MAX) };
+        self.with_session(|session| {
+            let space = session.space().ok_or_else(closed)?;
+            let begin = |policy: &CompiledPolicy| -> error::Result<Comparison> {
+                let capacity = space.engine.capacity();
+                let engine = Engine::new(namespace::hasher(), policy.compiled(), capacity, epoch);
+                let live = if candidate_decides { Side::Candidate } else { Side::Old };
+                let began = Micros::new(epoch.wall.get() / 1_000);
+                Ok(Comparison::new(Arc::new(engine.map_err(internal)?), round, began, live))
+            };
+            space.compare(policy.map(begin).transpose()?);
+            Ok(())
+        })
+    }
+
+    /// What the comparison that is under way has counted, in JSON; none while there is none.
+    #[napi(catch_unwind)]
+    pub fn tallies(&self) -> error::Result<Option<String>> {
+        self.with_session(|session| {
+            let tallies = session.space().ok_or_else(closed)?.tallies();
+            tallies.map(|tallies| serde_json::to_string(&tallies).map_err(internal)).transpose()
+        })
+    }
+
+    /// A request has ended that was decided while the comparison of this number was under way: was it answered with 5xx, has the
+    /// limiter itself failed on it?
+    #[napi(catch_unwind)]
+    pub fn ended(&self, comparison: f64, server_error: bool, limiter_error: bool) {
+        let mut sessions = self.sessions.borrow_mut();
+        if let (Some(number), Some((session, _))) = (tokens(comparison), sessions.get(self.id)) {
+            session.judging().ended(number, server_error, limiter_error);
+        }
     }
 
     /// The names of the tiers of the policy in force, in the order in which tenants' rows number them.
@@ -366,7 +436,7 @@ impl Gate {
         &self,
         env: Env,
         request: &Said,
-        adjust: impl FnOnce(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
+        adjust: impl Fn(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
     ) -> i32 {
         self.with_arguments(env, request, |sessions, id| {
             let (session, answer, arguments) = sessions.session(id)?;

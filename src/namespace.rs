@@ -1,11 +1,13 @@
 //! The process's engines, by namespace: one each, shared by all threads, freed with the last gate.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
+use tollgate_core::rollout::Tallies;
+use tollgate_core::{Capacity, Comparison, Engine, Epoch, KeyHasher};
 
 use crate::compiled::{CompiledPolicy, Definition};
 use crate::error::{Code, Error, Result, config, internal};
@@ -22,10 +24,33 @@ pub struct Space {
     /// Where its buckets are shared: how, and by which options.
     pub shared: Option<Shared>,
     sharing: Option<String>,
+    /// The comparison of its policy with another one.
+    pub compared: Compared,
     /// How many of its limiters are about to close.
     pub leaving: AtomicUsize,
     /// The policy that it began with.
     declared: Declared,
+}
+
+/// The comparison that is under way, if one is. Whenever one begins or ends it has another number; 0 is that of none before the
+/// first. A limiter that has read of one number finds out by it that there is something to read.
+#[derive(Default)]
+pub struct Compared {
+    under_way: ArcSwapOption<Comparison>,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Compared {
+    /// Shares the number, for those who look at it with each request.
+    pub fn numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.numbers)
+    }
+
+    /// The number first: whatever comes after it has another one, and is read again.
+    pub fn read(&self) -> (u64, Option<Arc<Comparison>>) {
+        let number = self.numbers.load(Ordering::Acquire);
+        (number, self.under_way.load_full())
+    }
 }
 
 /// The definition of the policy in force, which all limiters of a namespace share.
@@ -39,6 +64,32 @@ impl Space {
     /// Has it stopped sharing? Then whoever comes now begins anew.
     fn is_ending(&self) -> bool {
         self.shared.as_ref().is_some_and(Shared::is_ending)
+    }
+}
+
+impl Space {
+    /// Begins to judge requests by another policy too, in place of whatever was compared before; or ends that. Of the same round it
+    /// goes on with the numbers that it has: nothing happens where the same side is live, and otherwise the instance has come from
+    /// one policy to the other.
+    pub fn compare(&self, comparison: Option<Comparison>) {
+        let before = self.compared.under_way.load_full();
+        let next = match (before, comparison) {
+            (None, None) => return,
+            (Some(before), Some(next)) if before.round() == next.round() => {
+                if before.live() == next.live() {
+                    return;
+                }
+                Some(next.going_on_from(&before))
+            }
+            (_, next) => next,
+        };
+        self.compared.under_way.store(next.map(Arc::new));
+        self.compared.numbers.fetch_add(1, Ordering::Release);
+    }
+
+    /// What the comparison that is under way has counted.
+    pub fn tallies(&self) -> Option<Tallies> {
+        Some(self.compared.under_way.load_full()?.tallies())
     }
 }
 
@@ -133,7 +184,8 @@ pub fn enter(
         }
     };
     let in_force = Arc::new(InForce::new(policy.definition().clone()));
-    let space = Arc::new(Space { engine, in_force, shared, sharing, leaving: AtomicUsize::new(0), declared });
+    let (compared, leaving) = (Compared::default(), AtomicUsize::new(0));
+    let space = Arc::new(Space { engine, in_force, shared, sharing, compared, leaving, declared });
     spaces.insert(namespace.to_owned(), Arc::downgrade(&space));
     Ok(space)
 }
