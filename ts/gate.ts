@@ -10,7 +10,14 @@ import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
 import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
-import type { NativeCompiledPolicy, NativeGate, NativeHot, NativeNeeds, NativeSharing } from './native.ts'
+import type {
+  NativeCompiledPolicy,
+  NativeGate,
+  NativeHot,
+  NativeNeeds,
+  NativeSharing,
+  NativeTallies,
+} from './native.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
 import { isAllowed, isForbidden, reasonOf } from './reason.ts'
@@ -74,6 +81,9 @@ const UNREAD: NativeNeeds = {
   keys: [],
   rules: [],
   perTenant: [],
+  comparison: 0,
+  ownUser: false,
+  ownKeys: 0,
 }
 
 export class Gate {
@@ -109,6 +119,40 @@ export class Gate {
   /** Is the tenant all that a decision depends on, as far as is known here? */
   get plain(): boolean {
     return this.needs.plain
+  }
+
+  /**
+   * The number of the comparison of two policies that the last call of {@link charge} was judged in; 0 while nothing is compared.
+   * What comes of that request is to be told: see {@link ended}.
+   */
+  get comparison(): number {
+    return this.needs.comparison
+  }
+
+  /** What has come of a request that was judged in a comparison: an answer with 5xx, a failure of the limiter itself. */
+  ended(comparison: number, serverError: boolean, limiterError: boolean): void {
+    this.native.ended(comparison, serverError, limiterError)
+  }
+
+  /**
+   * Judges the same requests by another policy, too, in this process, for a step of the rollout of a revision. One of the same round
+   * goes on with the numbers that there are; any other takes the place of the one before.
+   */
+  compare(policy: NativeCompiledPolicy, revision: number, step: number, candidateDecides: boolean): void {
+    this.tick()
+    this.native.compare(policy, revision, step, candidateDecides)
+  }
+
+  /** Judges requests by the policy in force alone. */
+  endComparison(): void {
+    this.tick()
+    this.native.compare(undefined, 0, 0, false)
+  }
+
+  /** What the comparison that is under way has counted. */
+  tallies(): NativeTallies | undefined {
+    const tallies = this.native.tallies()
+    return tallies === null ? undefined : (JSON.parse(tallies) as NativeTallies)
   }
 
   /** Charges a request to every limit that applies to it; gives an outcome. */
@@ -429,7 +473,7 @@ export class Gate {
   private ruleNumber(name: string): number {
     let number = this.numbers.get(name)
     if (number === undefined) {
-      number = this.native.ruleNamed(name)
+      number = this.native.ruleAsked(name)
       this.numbers.set(name, number)
     }
     return number
