@@ -165,6 +165,20 @@ test('a key that only the other policy reads, and that throws, fails no request'
   })
 })
 
+test('two policies may ask for twice as many keys as one', async () => {
+  const names = Array.from({ length: 32 }, (_, index) => `key-${index}`)
+  const keys = Object.fromEntries(names.map((name) => [name, () => name]))
+  const rulesOf = (some: string[]) => some.map((name) => ({ name, per: name, quota: 3 }))
+  const live = { defaultQuota: 100, rules: rulesOf(names.slice(0, 16)) }
+  await using service = await served(live, { options: { keys } })
+  const definition = { defaultQuota: 100, burstAllowance: 0, rules: rulesOf(names.slice(16)) }
+  const settings = await resolveOptions({ policyDefinition: definition, keys }, policyFaults)
+  gateOf(service.limiter).compare(await new PolicySource(settings).compile(settings), 2, 0, false)
+  assert.deepEqual(await times(4, () => service.ask('acme')), [200, 200, 200, 429])
+  const { requests, conforming, now_denied, now_admitted } = talliesOf(service.limiter).judged
+  assert.deepEqual([requests, conforming, now_denied, now_admitted], [4, 3, 0, 0])
+})
+
 test('what is given back is given back under both policies', async () => {
   await using service = await served({ defaultQuota: 10 }, { middleware: { skipSuccessfulRequests: true } })
   await compare(service.limiter, { defaultQuota: 5 })

@@ -174,11 +174,12 @@ impl Session {
             }
             let asked = answer.asked();
             let charged_there = session.judging.judge(gate, &session.ruling, request, cost, now);
-            let admitted = session.ruling.decision().allowed();
             let wanted = |charge: &Charged| charge.slot || asked.ticket();
             let charges: Box<[Charged]> = session.ruling.charges().filter(wanted).collect();
             // What the other policy has charged comes back by the same ticket.
-            let ticket = if charges.is_empty() && !(charged_there && admitted && asked.ticket()) {
+            let ticket = if charges.is_empty()
+                && !(charged_there && asked.ticket() && session.ruling.decision().allowed())
+            {
                 0.0
             } else if let Some(ticket) = session.tickets.issue(request.subject, request.name, charges, now) {
                 if asked.ticket() {

@@ -9,7 +9,7 @@ import { fleetIssue, settingsJson, type FleetSettings } from './fleet-settings.t
 import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
-import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
+import { addon, answer, Asked, channel, MOST_KEYS, Outcome, Slot, translated } from './native.ts'
 import type {
   NativeCompiledPolicy,
   NativeGate,
@@ -197,9 +197,10 @@ export class Gate {
     if (needs.address || needs.user || needs.keys.length > 0) {
       const said = answers(inquiry, needs)
       this.prepare(inquiry, demand, needs)
-      if (cost === 1) this.hot.decideByKeys(name, ...said)
-      else if (!atCost((named) => this.hot.decideByKeys(named, ...said), name, cost))
-        return Outcome.invalidCost
+      const { decideByKeys, decideByKeysOfBoth } = this.hot
+      const decide = needs.keys.length > MOST_KEYS ? decideByKeysOfBoth : decideByKeys
+      if (cost === 1) decide(name, ...said)
+      else if (!atCost((named) => decide(named, ...said), name, cost)) return Outcome.invalidCost
     } else {
       const target = needs.path ? inquiry.target() : undefined
       this.prepare(inquiry, demand, needs)

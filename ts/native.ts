@@ -88,6 +88,9 @@ export const Applied = {
   shadow: 100,
 } as const
 
+/** Keys that one policy can name; two that are compared name twice as many at most. */
+export const MOST_KEYS = 16
+
 /** A policy while it is read into the addon. */
 export interface NativePolicyDraft {
   /**
@@ -123,6 +126,8 @@ export interface NativeHot {
   decide(name: string, target: string | undefined): void
   /** A name, and all that {@link NativeNeeds} asks of its request: see `answers` of inquiry.ts. */
   decideByKeys(name: string, ...said: (string | undefined)[]): void
+  /** The same with more keys than {@link MOST_KEYS}. */
+  decideByKeysOfBoth(name: string, ...said: (string | undefined)[]): void
 }
 
 /** What decisions by the policy in force need of a request. */
