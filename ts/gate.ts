@@ -129,9 +129,16 @@ export class Gate {
     return this.needs.comparison
   }
 
-  /** What has come of a request that was judged in a comparison: an answer with 5xx, a failure of the limiter itself. */
-  ended(comparison: number, serverError: boolean, limiterError: boolean): void {
-    this.native.ended(comparison, serverError, limiterError)
+  /** A request that was judged in a comparison has been answered, with 5xx or not. */
+  ended(comparison: number, serverError: boolean): void {
+    this.native.ended(comparison, serverError, false)
+  }
+
+  /** The limiter itself has failed on a request: that counts, if two policies are compared. */
+  failed(): void {
+    // It may fail on every request since one began, so that no decision has come to say that there is something to read.
+    this.read()
+    if (this.needs.comparison !== 0) this.native.ended(this.needs.comparison, false, true)
   }
 
   /**
@@ -466,9 +473,14 @@ export class Gate {
   /** Was it asked by a policy that is not in force any more? Then what it needs is read again. */
   private isStale(outcome: number): boolean {
     if (outcome !== Outcome.stale) return false
+    this.read()
+    return true
+  }
+
+  private read(): void {
+    this.tick()
     this.needs = this.native.needs()
     this.numbers = new Map()
-    return true
   }
 
   private ruleNumber(name: string): number {

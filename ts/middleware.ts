@@ -144,7 +144,7 @@ export function mount(
     const { comparison } = gate
     if (comparison !== 0) {
       // A refusal is no error of the service, whatever status it is given.
-      whenDone(res, () => gate.ended(comparison, decision.allowed && res.statusCode >= 500, false))
+      whenDone(res, () => gate.ended(comparison, decision.allowed && res.statusCode >= 500))
     }
     // Before anything else that may throw: what was charged comes back in any case.
     if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
@@ -185,7 +185,7 @@ export function mount(
     try {
       return gate.charge(name, tokens, inquiry, demand)
     } catch (error) {
-      if (gate.comparison !== 0) gate.ended(gate.comparison, false, true)
+      gate.failed()
       throw error
     }
   }
