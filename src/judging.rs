@@ -22,7 +22,8 @@ pub struct Judging {
     quiet: u64,
     /// The number of comparisons in the namespace: a decision that finds the quiet one does nothing else.
     numbers: Arc<AtomicU64>,
-    part: Option<Part>,
+    /// Apart from what every decision looks at.
+    part: Option<Box<Part>>,
 }
 
 /// Where one is under way.
@@ -62,11 +63,8 @@ impl Judging {
         match (comparison, &mut self.part) {
             (Some(_), Some(part)) if part.number == number => part.judge.turn_to(live),
             (comparison, _) => {
-                self.part = comparison.map(|comparison| Part {
-                    number,
-                    judge: Judge::new(comparison, live),
-                    tickets: Tickets::default(),
-                });
+                let judge = comparison.map(|comparison| Judge::new(comparison, live));
+                self.part = judge.map(|judge| Box::new(Part { number, judge, tickets: Tickets::default() }));
             }
         }
         self.quiet = if self.part.is_some() { NEVER } else { number };
@@ -87,7 +85,14 @@ impl Judging {
         }
     }
 
+    /// Is something compared, as JavaScript has read?
+    #[inline]
+    pub fn takes_part(&self) -> bool {
+        self.part.is_some()
+    }
+
     /// Judges a request that has been decided on; gives whether the other policy has charged something that may come back.
+    #[cold]
     pub fn judge(
         &mut self,
         gate: &mut Gate,

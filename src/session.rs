@@ -135,7 +135,7 @@ impl Session {
         let Some(name) = acceptable(name) else { return INVALID_TENANT };
         let now = answer.now();
         if !self.judging.is_quiet() {
-            return self.consume_compared(answer, &Request::of(subject, name), cost, now);
+            return self.consume_compared(answer, (subject, name), cost, now);
         }
         match gate.consume_plainly(subject, name, cost, now) {
             Some(decision) => answer.leave(&decision),
@@ -148,14 +148,21 @@ impl Session {
 
     /// As [`Session::consume`], while another policy judges the same requests.
     #[cold]
-    fn consume_compared(&mut self, answer: &mut Answer, request: &Request<'_>, cost: u64, now: Nanos) -> i32 {
+    #[inline(never)]
+    fn consume_compared(
+        &mut self,
+        answer: &mut Answer,
+        (subject, name): (Subject, &[u8]),
+        cost: u64,
+        now: Nanos,
+    ) -> i32 {
         let Self { gate, judging, ruling, .. } = self;
         let Some(gate) = gate else { return CLOSED };
         let generation = gate.generation(now);
         if !judging.is_read() || !gate.policy().is_plain() {
             return STALE;
         }
-        let request = Request { generation: Some(generation), ..*request };
+        let request = Request { generation: Some(generation), ..Request::of(subject, name) };
         if !gate.decide(&request, cost, now, ruling) {
             return STALE;
         }
@@ -173,7 +180,8 @@ impl Session {
                 return STALE;
             }
             let asked = answer.asked();
-            let charged_there = session.judging.judge(gate, &session.ruling, request, cost, now);
+            let charged_there = session.judging.takes_part()
+                && session.judging.judge(gate, &session.ruling, request, cost, now);
             let wanted = |charge: &Charged| charge.slot || asked.ticket();
             let charges: Box<[Charged]> = session.ruling.charges().filter(wanted).collect();
             // What the other policy has charged comes back by the same ticket.
