@@ -331,6 +331,33 @@ interface JwtClaimStrategy {
 type TenantStrategyObject = HeaderStrategy | ApiKeyStrategy | SubdomainStrategy | PathStrategy | IpStrategy | JwtClaimStrategy;
 /** How the tenant of a request is found: by name with default settings, by an object, or by a function. */
 type TenantResolutionStrategy = TenantStrategyObject['strategy'] | TenantStrategyObject | TenantResolver;
+/** How a fleet comes to another policy, and what is not tolerated on the way. */
+interface RolloutOptions {
+    /**
+     * `'rolling'`: some instances first, then more, each step judged by live traffic before the next. `'simultaneous'`: all at one
+     * agreed instant. Default: `'rolling'`.
+     */
+    strategy?: 'rolling' | 'simultaneous' | undefined;
+    /** Of `'rolling'`: which share of the instances each step takes in, the first being the canary: 1 to 32 numbers that rise to 1.
+     * Default: `[0.1, 0.5, 1]`. */
+    steps?: readonly number[] | undefined;
+    /** How long each step is judged by live traffic, at least: 0 to 24 h. Default: `'60s'`. */
+    observationWindow?: Duration | undefined;
+    /** How long at most: with too little traffic until then, the policy is rolled back as inconclusive: `observationWindow` to 7 days.
+     * Default: `'15m'`, or `observationWindow` if that is longer. */
+    deadline?: Duration | undefined;
+    /** Nothing is said of fewer requests than this: from 1. Default: 100. */
+    minSamples?: number | undefined;
+    /** How long an instance may take to do what it has to, and to say so: 100 ms to 1 h. Default: `'10s'`. */
+    patience?: Duration | undefined;
+    /** Of `'simultaneous'`: how far ahead the instant is at which all change: 0 to 1 h. Default: `'3s'`. */
+    lead?: Duration | undefined;
+    /** What a tenant was admitted at once, over what it may be: 1 to 1000. Default: 1. */
+    burstRatio?: number | undefined;
+    /** The share of requests that may fail (status 500 and above, or an error of the limiter), on top of those that fail under the old
+     * policy: 0 to 1. Default: 0.005. */
+    errorRate?: number | undefined;
+}
 /** Options of {@link enforceRateLimitPolicy}. */
 interface RateLimitPolicyOptions {
     /** How the tenant of a request is found. Default: `'header-based'`, the header `x-tenant-id`. */
@@ -406,8 +433,16 @@ interface RateLimitPolicyOptions {
     onBackendFailure?: 'local' | 'allow' | 'deny' | undefined;
     /** After this time without an answer, a backend counts as gone: 50 ms to 10 s. Only with `backends`. Default: `'500ms'`. */
     backendTimeout?: Duration | undefined;
-    /** The share of decisions that a rollout may flip from allow to deny: 0 to 1. Kept for rollouts. */
+    /**
+     * Of the requests that the policy in force admits, the share that the next one may refuse, for the fleet and for each tenant with
+     * enough of them: 0 to 1. Above it, a rollout is rolled back. Default: 0.05.
+     */
     rollbackThreshold?: number | undefined;
+    /**
+     * How {@link Limiter.applyPolicy} brings the fleet to another policy. Without `backends`, giving this, be it `{}`, makes a rollout of
+     * what is done at once otherwise. Default: see {@link RolloutOptions}.
+     */
+    rollout?: RolloutOptions | undefined;
     /** The metrics format. Kept for metrics. Default: `'none'`. */
     metricsExport?: 'prometheus' | 'none' | undefined;
 }
@@ -481,6 +516,234 @@ declare global {
     }
 }
 
+/** Rollouts, as they are asked for and told of. Types only. */
+
+/** Options of {@link Limiter.applyPolicy} and {@link Limiter.rollback}. */
+interface ApplyOptions {
+    /** What is different from the limiter's option `rollout`. Default: nothing. */
+    rollout?: RolloutOptions | undefined;
+    /** Default: the limiter's. */
+    rollbackThreshold?: number | undefined;
+    /** In spite of faults of the backends, and of an earlier rollback of the same policy? Default: false. */
+    force?: boolean | undefined;
+    /** Who wants it, for the audit trail: 1 to 256 characters. Default: host and process. */
+    proposer?: string | undefined;
+}
+/** A stage of a rollout. */
+type StageName = 'topology_scan' | 'policy_compilation' | 'redis_topology_validation' | 'policy_injection' | 'traffic_validation';
+/**
+ * How a stage stands: `'skipped'` if it was not needed or not come to, `'inconclusive'` if there was too little traffic to judge by.
+ */
+type StageStatus = 'pending' | 'running' | 'passed' | 'failed' | 'skipped' | 'inconclusive';
+interface Staged {
+    stage: StageName;
+    status: StageStatus;
+    /** How long it took, or has taken so far. */
+    duration_ms: number;
+}
+/** Who and what is there; and whether the backends are fit for a rollout. */
+interface ScanStage extends Staged {
+    stage: 'topology_scan' | 'redis_topology_validation';
+    findings: TopologyFinding[];
+}
+/** What the compiler made of the policy; null before it has. */
+interface CompilationStage extends Staged {
+    stage: 'policy_compilation';
+    output: CompilationOutput | null;
+}
+/** Instances come to decide by the policy. */
+interface InjectionStage extends Staged {
+    stage: 'policy_injection';
+    instances_updated: number;
+    instances_pending: number;
+}
+/** Live traffic is judged by both policies. */
+interface ValidationStage extends Staged {
+    stage: 'traffic_validation';
+    /** How long each step is looked at, at least: `'60s'`. */
+    validation_window: string;
+    threshold_checks: ThresholdCheck[];
+}
+/** A stage as the log has it. */
+type StageLog = ScanStage | CompilationStage | InjectionStage | ValidationStage;
+/** Something that was found. */
+interface TopologyFinding {
+    /** What it is about. */
+    kind: 'instance' | 'workers' | 'tenants' | 'redis_node' | 'backend' | 'app';
+    /** `'fault'`: it is wrong; `'warning'`: it may go wrong; `'info'`: good to know. */
+    level: 'info' | 'warning' | 'fault';
+    /** In words. */
+    text: string;
+    /** What there is to know by kind: an instance's host, pid, versions and revision; a node's address and role; an app's path. */
+    [detail: string]: unknown;
+}
+/** What the compiler made of a policy, and how it differs from the one in force. */
+interface CompilationOutput {
+    hash: string;
+    image_bytes: number;
+    tenants: number;
+    rules: number;
+    limits: number;
+    optimization_level: number;
+    /** What was known beforehand, left out or merged. */
+    optimizations: string[];
+    /** One line for each difference; null if it is not known what is in force. */
+    diff: string[] | null;
+}
+/** What a check of live traffic has found. */
+interface ThresholdCheck {
+    check: 'decision_flips' | 'burst_ratio' | 'tenant_isolation' | 'error_rate';
+    value: number;
+    /** What it may be at most. */
+    threshold: number;
+    /** Of how many requests it speaks. */
+    samples: number;
+    scope: 'fleet' | {
+        tenant: {
+            hash: string;
+            name: string;
+        };
+    };
+    verdict: 'passed' | 'inconclusive' | 'failed';
+}
+/** A policy as a fleet calls it. */
+interface FleetRevision {
+    /** Counted from 1, and never given twice. */
+    number: number;
+    hash: string;
+}
+/** How a rollout ended. */
+type RolloutOutcome = {
+    status: 'locked';
+    revision: FleetRevision;
+} | {
+    status: 'rolled_back';
+    revision: FleetRevision;
+    reason: string;
+    check?: ThresholdCheck['check'];
+};
+/** A rollout, from its beginning to where it stands. */
+interface ExecutionLog {
+    /** `infra_rl_2026_01_15_09_42_17`; null until the fleet knows of it. */
+    execution_id: string | null;
+    agent: 'tollgate';
+    task: 'enforce_rate_limit_policy';
+    /** RFC 3339, in UTC. */
+    start_timestamp: string;
+    /** All five, in their order. */
+    stages: StageLog[];
+    /** When it is over if all goes well, as far as can be said: RFC 3339, in UTC. */
+    estimated_completion: string | null;
+    /** How it ended, once it has. */
+    outcome?: RolloutOutcome | undefined;
+}
+/** Something has happened to a rollout. */
+type RolloutEvent = {
+    /** A stage has begun or ended, or there is something new in it. */
+    kind: 'stage';
+    id: string | null;
+    stage: StageLog;
+    log: ExecutionLog;
+} | {
+    /** It is over. */
+    kind: 'locked' | 'rolled_back';
+    id: string;
+    revision: FleetRevision;
+    /** Why it was rolled back. */
+    reason?: string | undefined;
+    log: ExecutionLog;
+};
+/** How a rollout ended, and what is in force now. */
+interface RolloutResult {
+    status: 'locked' | 'rolled_back';
+    /** The number of the policy in force: of a fleet, or after a rollout, the fleet's; otherwise this process's. */
+    revision: number;
+    /** SHA-256 of its content. */
+    hash: string;
+    log: ExecutionLog;
+    /** Why it was rolled back. */
+    reason?: string | undefined;
+}
+/**
+ * A policy on its way. Awaiting it gives how it ended; it rejects with a {@link TollgateRolloutError} if it does not begin, and with a
+ * {@link TollgateConfigError} for faults of the policy. Iterating it gives what happens, from the first stage to the end.
+ * @example
+ * const rollout = limiter.applyPolicy(definition)
+ * for await (const event of rollout) if (event.kind === 'stage') console.log(event.stage.stage, event.stage.status)
+ * const { status, reason } = await rollout
+ */
+interface Rollout<Result extends RolloutResult = RolloutResult> extends Promise<Result>, AsyncIterable<RolloutEvent> {
+    /** What it is called; null until the fleet knows of it. */
+    readonly id: string | null;
+    /** How it stands. Another object each time that something has changed. */
+    readonly log: ExecutionLog;
+    /** Rolls it back; resolves once that is asked for. */
+    cancel(): Promise<void>;
+    /** Takes too little traffic for enough; resolves once that is asked for. What fails fails nevertheless. */
+    confirm(): Promise<void>;
+}
+/** An entry of the audit trail. */
+interface AuditEntry {
+    /** Counted from 1, without a gap. */
+    number: number;
+    /** When, by the backend's clock: RFC 3339, in UTC. */
+    time: string;
+    /** Of which rollout. */
+    execution_id: string;
+    /** What has happened: `'proposed'`, `'locked'`, `'rolled_back'` and so on. */
+    event: string;
+    /** What there is to know of it. */
+    [detail: string]: unknown;
+}
+/** What a fleet's audit trail says. */
+interface History {
+    /** The newest last. */
+    entries: AuditEntry[];
+    /** Is the trail as it was written? Each entry is chained to the one before. */
+    intact: boolean;
+    /** What is wrong with it. */
+    broken?: string | undefined;
+}
+/** A process of a fleet. */
+interface FleetInstance {
+    host: string;
+    pid: string;
+    nodeVersion: string;
+    packageVersion: string;
+    /** The revision that it decides by; null if it is not in service. */
+    revision: number | null;
+    /** An observer, such as a command line, decides on nothing. */
+    role: 'instance' | 'observer';
+    /** Why it does not take an image, if it does not. */
+    refuses: string | null;
+}
+/** What is known of a fleet. */
+interface FleetStatus {
+    /** What is active outside a rollout; null until that is known. */
+    revision: FleetRevision | null;
+    /** Those that live, this process among them. */
+    instances: FleetInstance[];
+    /** Revisions that one can go back to, the newest last. */
+    earlier: FleetRevision[];
+    /** Why this process takes no part in rollouts at present; null if it does. */
+    failure: string | null;
+}
+/** A rollout that is under way. */
+interface RolloutStatus {
+    id: string;
+    candidate: FleetRevision;
+    from: FleetRevision;
+    phase: 'staging' | 'switching' | 'agreed' | 'validating' | 'promoting' | 'rolling_back';
+    /** Which step of how many, from 1. */
+    step: {
+        number: number;
+        of: number;
+    };
+    proposer: string;
+    forced: boolean;
+    log: ExecutionLog | null;
+}
+
 /** The limiter, and what it tells. Types only. */
 
 /** A request as the service tells of it, where there is none of HTTP. What is left out is not there. */
@@ -546,7 +809,7 @@ interface LimiterStatus {
         /** How hard it was optimised. */
         optimizationLevel: number;
     };
-    /** The processes that enforce it, this one first. In this version, the others of a fleet are only counted. */
+    /** This process. All processes of a fleet are in `fleet.instances`. */
     instances: {
         host: string;
         pid: number;
@@ -556,8 +819,10 @@ interface LimiterStatus {
     liveInstances: number;
     /** In the order in which they were given; none without `backends`. */
     backends: BackendStatus[];
-    /** The rollout under way: none in this version. */
-    rollout: null;
+    /** The rollout that is under way, whoever began it. */
+    rollout: RolloutStatus | null;
+    /** What the fleet has agreed on, as this process has read last; null without `backends`. */
+    fleet: FleetStatus | null;
     keys: {
         /** Keys remembered. */
         held: number;
@@ -591,13 +856,9 @@ interface BackendStatus {
     /** What went wrong last; null if nothing has. */
     lastError: string | null;
 }
-/** A policy that was put in force. */
-interface AppliedPolicy {
-    /** The number of the policy now. */
-    revision: number;
-    /** SHA-256 of its content. */
-    hash: string;
-    /** What the compiler did. */
+/** A policy that was put in force, or was not to be. */
+interface AppliedPolicy extends RolloutResult {
+    /** What the compiler made of it. */
     report: CompileReport;
 }
 /** What the compiler made of a policy. */
@@ -635,12 +896,20 @@ interface AlertEvent {
      * - `'backend-degraded'`: a backend does not answer, or refuses; its tenants move to the next one, or are decided as
      *   `onBackendFailure` says. If nobody listened when it happened, whoever listens first is told, unless it is back by then.
      * - `'backend-recovered'`: it answers again.
+     * - `'policy-rolled-back'`: a rollout was rolled back, and why.
+     * - `'instance-diverged'`: an instance has been on another revision than the active one for longer than `patience`.
+     * - `'image-refused'`: an instance does not take the image of a policy, and keeps its last good one.
      */
-    kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing' | 'backend-degraded' | 'backend-recovered';
+    kind: 'callback-failed' | 'tenant-refresh-failed' | 'policy-superseded' | 'rule-missing' | 'backend-degraded' | 'backend-recovered' | 'policy-rolled-back' | 'instance-diverged' | 'image-refused';
     /** The option that it is about, such as the one that holds the callback. */
     option: string;
     /** Where the backend is, without its password; undefined if it is about none. */
     backend?: string | undefined;
+    /** The instance of the fleet; undefined if it is about none. */
+    instance?: {
+        host: string;
+        pid: string;
+    } | undefined;
     /** What was thrown, or what was wrong with what was given; undefined of a backend that has recovered. */
     error: unknown;
 }
@@ -649,7 +918,7 @@ interface PolicyEvent {
     /**
      * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
      * - `'refreshed'`: its tenants were loaded again, and are others.
-     * - `'applied'`: by {@link Limiter.applyPolicy}.
+     * - `'applied'`: by {@link Limiter.applyPolicy}; of a fleet, by a rollout, whoever began it, and when it is rolled back again.
      */
     kind: 'amended' | 'refreshed' | 'applied';
     /** The number of the policy now. */
@@ -657,12 +926,10 @@ interface PolicyEvent {
     /** SHA-256 of its content. */
     hash: string;
 }
-/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
+/** Events of a limiter, by name. `rollout` tells of every rollout of the fleet, whoever began it. */
 interface LimiterEvents {
     alert: AlertEvent;
-    rollout: {
-        kind: string;
-    };
+    rollout: RolloutEvent;
     policy: PolicyEvent;
 }
 /**
@@ -722,10 +989,32 @@ interface Limiter extends AsyncDisposable {
      *
      * Tenants are the new policy's: what {@link Limiter.upsertTenant} changed before is replaced, too. Changes are made in the order
      * in which they are asked for, however long one of them takes to load its tenants.
+     * With `backends`, or with options about rollouts, it is a rollout: every instance stages the policy, a canary decides by it first,
+     * and it is judged by live traffic; then it is locked in, or rolled back. It resolves to either. A limiter that closes meanwhile
+     * does not end it: the fleet goes on.
      * @throws {@link TollgateConfigError} (as a rejection) with every fault found, a rule among them that a route of this limiter
-     * names and the policy has not; nothing has changed then.
+     * names and the policy has not; {@link TollgateRolloutError} if the rollout does not begin, because another one is under way, the
+     * backends have faults, or the policy is the active one or was rolled back before. Nothing has changed then.
+     * @example
+     * const { status, reason } = await limiter.applyPolicy({ defaultQuota: 50 }, { rollout: { observationWindow: '5m' } })
      */
-    applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>;
+    applyPolicy(definition: PolicyDefinition, options?: ApplyOptions): Rollout<AppliedPolicy>;
+    /**
+     * Goes back to an earlier revision, or without one to the last that was not rolled away from: at once everywhere, without being
+     * judged. While a rollout is under way, it cancels that.
+     * @throws {@link TollgateRolloutError} (as a rejection) if there is no such revision.
+     */
+    rollback(revision?: number, options?: ApplyOptions): Rollout;
+    /**
+     * The newest entries of the audit trail, 50 unless `count` says otherwise.
+     * @throws {@link TollgateRolloutError} (as a rejection) if the first backend does not answer.
+     */
+    history(count?: number): Promise<History>;
+    /**
+     * Looks an Express app over, 4 or 5: this limiter mounted twice on a path, another one in the chain, a limiter after a body parser
+     * or after the routes that it should guard, and faults of `trust proxy`. Rollouts look over the apps that the middleware was called by.
+     */
+    inspectApp(app: unknown): TopologyFinding[];
     /**
      * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
      * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one
@@ -775,8 +1064,9 @@ interface Limiter extends AsyncDisposable {
 declare function enforceRateLimitPolicy(options?: RateLimitPolicyOptions): Promise<Limiter>;
 
 /** Every error that Tollgate throws: a class to catch by, a stable `code` to branch on, a message to act on. */
+
 /** The codes of Tollgate's errors. They do not change between versions. */
-type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_INVALID_KEY' | 'TOLLGATE_UNKNOWN_RULE' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
+type TollgateErrorCode = 'TOLLGATE_CONFIG' | 'TOLLGATE_TENANT_LOADER' | 'TOLLGATE_NAMESPACE_CONFLICT' | 'TOLLGATE_INVALID_TENANT' | 'TOLLGATE_INVALID_COST' | 'TOLLGATE_INVALID_KEY' | 'TOLLGATE_UNKNOWN_RULE' | 'TOLLGATE_ROLLOUT_REFUSED' | 'TOLLGATE_CLOSED' | 'TOLLGATE_ADDON_MISSING' | 'TOLLGATE_INTERNAL';
 /** What all of Tollgate's errors are. */
 declare class TollgateError extends Error {
     /** What went wrong, for code to branch on. */
@@ -811,10 +1101,18 @@ declare class TollgateConfigError extends TollgateError {
  * `TOLLGATE_UNKNOWN_RULE`. */
 declare class TollgateInputError extends TollgateError {
 }
+/** A rollout does not begin, or what was asked of one is not done: `TOLLGATE_ROLLOUT_REFUSED`. Nothing has changed. */
+declare class TollgateRolloutError extends TollgateError {
+    /** How far it had come; null where nothing had begun. */
+    readonly log: ExecutionLog | null;
+    constructor(message: string, 
+    /** How far it had come; null where nothing had begun. */
+    log?: ExecutionLog | null, options?: ErrorOptions);
+}
 /** The limiter was closed: `TOLLGATE_CLOSED`. */
 declare class TollgateClosedError extends TollgateError {
     constructor();
 }
 
-export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError, enforceRateLimitPolicy };
-export type { AlertEvent, Algorithm, AllowList, ApiKeyStrategy, AppliedLimit, AppliedPolicy, BackendStatus, BucketOptions, CompileReport, ConcurrencyRule, ConfigIssue, ConsumeOptions, Decision, DenyList, Duration, HeaderStrategy, HeaderVersion, HttpRequest, IpStrategy, JwtClaimStrategy, KeyReader, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, OneOrMany, OptimizationLevel, PathStrategy, PolicyDefinition, PolicyEvent, QuotaRule, RateLimitPolicyOptions, Reason, RequestFacts, Reservation, ReserveOptions, Rule, RuleMatch, RulePart, SubdomainStrategy, TenantInTier, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, Tier, TierName, TierQuota, TollgateErrorCode, Window };
+export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError, TollgateRolloutError, enforceRateLimitPolicy };
+export type { AlertEvent, Algorithm, AllowList, ApiKeyStrategy, AppliedLimit, AppliedPolicy, ApplyOptions, AuditEntry, BackendStatus, BucketOptions, CompilationOutput, CompilationStage, CompileReport, ConcurrencyRule, ConfigIssue, ConsumeOptions, Decision, DenyList, Duration, ExecutionLog, FleetInstance, FleetRevision, FleetStatus, HeaderStrategy, HeaderVersion, History, HttpRequest, InjectionStage, IpStrategy, JwtClaimStrategy, KeyReader, Limiter, LimiterEvents, LimiterStatus, Middleware, MiddlewareOptions, Next, OneOrMany, OptimizationLevel, PathStrategy, PolicyDefinition, PolicyEvent, QuotaRule, RateLimitPolicyOptions, Reason, RequestFacts, Reservation, ReserveOptions, Rollout, RolloutEvent, RolloutOptions, RolloutOutcome, RolloutResult, RolloutStatus, Rule, RuleMatch, RulePart, ScanStage, StageLog, StageName, StageStatus, SubdomainStrategy, TenantInTier, TenantOverride, TenantOverrides, TenantQuota, TenantResolutionStrategy, TenantResolver, TenantRow, TenantStrategyObject, ThresholdCheck, Tier, TierName, TierQuota, TollgateErrorCode, TopologyFinding, ValidationStage, Window };

@@ -13,6 +13,8 @@ import { Outcome, type NativeNews } from '../ts/native.ts'
 import { resolveMiddlewareOptions } from '../ts/options.ts'
 import type { PolicyChanges } from '../ts/policy-changes.ts'
 import { reasonOf } from '../ts/reason.ts'
+import { rolloutSettings } from '../ts/rollout-settings.ts'
+import type { Rollouts } from '../ts/rollouts.ts'
 import { tenantResolver } from '../ts/tenant-strategy.ts'
 import type { HttpRequest } from '../ts/types.ts'
 
@@ -114,6 +116,7 @@ export async function fakeFleet(options: FakeFleetOptions = {}): Promise<FakeFle
     credit: 0,
     onBackendFailure: withoutBackend,
     maxWaitMs,
+    rollout: rolloutSettings({}),
   }
   const fleet = new Fleet(gate, settings, events)
   const clients = clientReader(undefined, 56)
@@ -124,10 +127,13 @@ export async function fakeFleet(options: FakeFleetOptions = {}): Promise<FakeFle
     rejectMissing: false,
     alert: () => undefined,
     ruleMissing: () => undefined,
+    look: () => () => undefined,
   }
   const handler = (given: MiddlewareOptions | undefined) =>
     mount(gate, reading, resolveMiddlewareOptions(given ?? {}), fleet.waiting)
   const changes = { stop: () => undefined } as PolicyChanges
   await fleet.join()
-  return { limiter: new PolicyLimiter(gate, fleet, handler, events, changes, reading), gate: fake }
+  const rollouts = { stop: () => undefined } as Rollouts
+  const limiter = new PolicyLimiter(gate, fleet, handler, events, changes, reading, () => rollouts)
+  return { limiter, gate: fake }
 }

@@ -14,7 +14,7 @@ export interface Load {
   /** How many ask at once, each again when it was answered; who was refused a millisecond later. */
   inFlight: number
   /** Asks at most so often. Default: as often as it can. */
-  perSecond?: number
+  perSecond?: number | undefined
   /** Tells what it has seen so often, in milliseconds. Default: 100. */
   tellEvery?: number
 }

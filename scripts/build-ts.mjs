@@ -1,4 +1,4 @@
-// Builds the TypeScript face: ts/ to dist/ (ESM and CommonJS), its types to index.d.ts, and the shape of policies to
+// Builds the TypeScript face: ts/ to dist/ (ESM and CommonJS, and the command line), its types to index.d.ts, and the shape of policies to
 // policy.schema.json. With --check it writes neither of those two, and fails if they are not what ts/ gives.
 
 import { spawnSync } from 'node:child_process'
@@ -35,6 +35,13 @@ async function bundle() {
   }
   await Promise.all([
     build({ ...common, format: 'esm', outfile: 'dist/index.js' }),
+    build({
+      ...common,
+      entryPoints: ['ts/cli.ts'],
+      format: 'esm',
+      outfile: 'dist/cli.js',
+      banner: { js: '#!/usr/bin/env node' },
+    }),
     build({
       ...common,
       format: 'cjs',

@@ -1,6 +1,8 @@
 /** From options to a policy in force: check, compile, open. Nothing starts half-configured. */
 
 import { EventEmitter } from 'node:events'
+import type { MountMark } from './app-mark.ts'
+import { AppSight } from './app-sight.ts'
 import { clientReader } from './client-ip.ts'
 import { TollgateConfigError, TollgateInputError } from './errors.ts'
 import { Gate } from './gate.ts'
@@ -9,11 +11,17 @@ import { PolicyLimiter } from './limiter.ts'
 import { mount, type RequestReading } from './middleware.ts'
 import type { AlertEvent, Limiter } from './limiter-types.ts'
 import { policyFaults } from './native.ts'
-import { resolveMiddlewareOptions, resolveOptions, type MiddlewareSettings } from './options.ts'
+import {
+  resolveMiddlewareOptions,
+  resolveOptions,
+  type MiddlewareSettings,
+  type Settings,
+} from './options.ts'
 import { NamedRules } from './named-rules.ts'
 import { PolicyChanges } from './policy-changes.ts'
 import { PolicySource } from './policy-source.ts'
 import { printed } from './printed.ts'
+import { Rollouts } from './rollouts.ts'
 import { tenantResolver } from './tenant-strategy.ts'
 import type { KeyReader, MiddlewareOptions, RateLimitPolicyOptions } from './types.ts'
 import { userOf } from './user.ts'
@@ -42,12 +50,14 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
   const events = new EventEmitter()
   const fleet = settings.fleet && new Fleet(gate, settings.fleet, events)
   const named = new NamedRules()
+  const apps = new AppSight({ addresses: keptByAddress(settings) })
   const clients = clientReader(settings.clientIp, settings.ipv6Subnet)
   const reading: RequestReading = {
     ...clients,
     readers: new Map<string, KeyReader>([['user', userOf], ...settings.keys]),
     resolveTenant: tenantResolver(settings.tenantResolutionStrategy, clients.clientKey),
     rejectMissing: settings.missingTenant === 'reject',
+    look: apps.looker,
     alert: (option, error) => {
       events.emit('alert', { kind: 'callback-failed', option, error } satisfies AlertEvent)
     },
@@ -62,6 +72,7 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
     gate.close()
     throw error
   }
+  const changes = new PolicyChanges(gate, source, named, events)
   return new PolicyLimiter(
     gate,
     fleet,
@@ -69,12 +80,22 @@ export async function enforceRateLimitPolicy(options: RateLimitPolicyOptions = {
       const mounted = resolveMount(given, gate)
       const handler = mount(gate, reading, mounted, fleet?.waiting)
       if (mounted.rule !== undefined) named.add(mounted.rule, handler)
+      apps.mounted(handler, mounted.rule)
       return handler
     },
     events,
-    new PolicyChanges(gate, source, named, events),
+    changes,
     reading,
+    (open) => new Rollouts({ gate, changes, fleet, events, defaults: settings, apps, open }),
   )
+}
+
+/** What Express's `trust proxy` decides on: nothing, where the service reads addresses by itself. */
+function keptByAddress(settings: Settings): MountMark['addresses'] {
+  const { clientIp, missingTenant, tenantResolutionStrategy: strategy } = settings
+  if (clientIp !== undefined) return 'nothing'
+  if (typeof strategy === 'object' && strategy.strategy === 'ip') return 'tenants'
+  return missingTenant === 'anonymous' ? 'anonymous' : 'nothing'
 }
 
 /** @throws {@link TollgateConfigError} with every fault found, an unknown rule among them. */

@@ -1,5 +1,7 @@
 /** Every error that Tollgate throws: a class to catch by, a stable `code` to branch on, a message to act on. */
 
+import type { ExecutionLog } from './rollout-types.ts'
+
 /** The codes of Tollgate's errors. They do not change between versions. */
 export type TollgateErrorCode =
   | 'TOLLGATE_CONFIG'
@@ -9,6 +11,7 @@ export type TollgateErrorCode =
   | 'TOLLGATE_INVALID_COST'
   | 'TOLLGATE_INVALID_KEY'
   | 'TOLLGATE_UNKNOWN_RULE'
+  | 'TOLLGATE_ROLLOUT_REFUSED'
   | 'TOLLGATE_CLOSED'
   | 'TOLLGATE_ADDON_MISSING'
   | 'TOLLGATE_INTERNAL'
@@ -93,6 +96,18 @@ export class TollgateConfigError extends TollgateError {
 /** An argument of a call is at fault: `TOLLGATE_INVALID_TENANT`, `TOLLGATE_INVALID_COST`, `TOLLGATE_INVALID_KEY` or
  * `TOLLGATE_UNKNOWN_RULE`. */
 export class TollgateInputError extends TollgateError {}
+
+/** A rollout does not begin, or what was asked of one is not done: `TOLLGATE_ROLLOUT_REFUSED`. Nothing has changed. */
+export class TollgateRolloutError extends TollgateError {
+  constructor(
+    message: string,
+    /** How far it had come; null where nothing had begun. */
+    readonly log: ExecutionLog | null = null,
+    options?: ErrorOptions,
+  ) {
+    super('TOLLGATE_ROLLOUT_REFUSED', message, options)
+  }
+}
 
 /** The limiter was closed: `TOLLGATE_CLOSED`. */
 export class TollgateClosedError extends TollgateError {

@@ -1,8 +1,11 @@
 /** What a fleet goes by: the options about backends with nothing left out. */
 
+import { hostname } from 'node:os'
 import type * as v from 'valibot'
 import type { ConfigIssue } from './errors.ts'
+import { packageVersion } from './package-version.ts'
 import { printed } from './printed.ts'
+import { rolloutSettings, type RolloutSettings } from './rollout-settings.ts'
 import type { optionsSchema } from './schema/options.ts'
 import { isObject } from './schema/value.ts'
 
@@ -18,6 +21,8 @@ export interface FleetSettings {
   credit: number
   onBackendFailure: 'local' | 'allow' | 'deny'
   timeoutMs: number
+  /** How this instance proposes the policy that it starts with. */
+  rollout: RolloutSettings
 }
 
 /** What says nothing without backends. */
@@ -49,6 +54,7 @@ export function fleetSettings(options: Checked): FleetSettings | undefined {
     credit: coldStart === 'credit' ? credit : 0,
     onBackendFailure: options.onBackendFailure ?? 'local',
     timeoutMs: options.backendTimeout ?? 500,
+    rollout: rolloutSettings(options),
   }
 }
 
@@ -82,7 +88,17 @@ export function fleetIssues(given: unknown, options: Checked): ConfigIssue[] {
 
 /** As the addon reads them: how long requests wait is no concern of its. */
 export function settingsJson(settings: FleetSettings): string {
-  return JSON.stringify({ ...settings, maxWaitMs: undefined })
+  return JSON.stringify({ ...settings, maxWaitMs: undefined, process: thisProcess() })
+}
+
+/** What the fleet is told of this process, as the addon reads it. */
+export function thisProcess(): Record<string, string> {
+  return {
+    host: hostname(),
+    pid: String(process.pid),
+    node_version: process.versions.node,
+    package_version: packageVersion(),
+  }
 }
 
 /** What the addon finds wrong with a backend, or with a policy that a fleet cannot share; undefined if it is something else. */

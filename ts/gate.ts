@@ -12,6 +12,7 @@ import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
 import { addon, answer, Asked, channel, MOST_KEYS, Outcome, Slot, translated } from './native.ts'
 import type {
   NativeCompiledPolicy,
+  NativeDeployment,
   NativeGate,
   NativeHot,
   NativeNeeds,
@@ -381,7 +382,7 @@ export class Gate {
 
   /** What the policy in force grants tenants that it does not grant something of their own, whoever put it in force. */
   grants(): Grants {
-    return grantsOf(JSON.parse(this.native.spec()) as PolicySpec)
+    return grantsOf(this.spec())
   }
 
   /** Is it a policy of this definition that is in force, whoever its tenants are? */
@@ -413,6 +414,16 @@ export class Gate {
   /** What concerns all instances of a fleet. */
   get shared(): NativeSharing {
     return this.native
+  }
+
+  /** Its part in rollouts. */
+  get deployment(): NativeDeployment {
+    return this.native
+  }
+
+  /** The policy in force, but for its tenants. */
+  spec(): PolicySpec {
+    return JSON.parse(this.native.spec()) as PolicySpec
   }
 
   /** Decides nothing any more, while tickets are still handed in. */

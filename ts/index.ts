@@ -7,7 +7,13 @@
  */
 
 export { enforceRateLimitPolicy } from './enforce.ts'
-export { TollgateClosedError, TollgateConfigError, TollgateError, TollgateInputError } from './errors.ts'
+export {
+  TollgateClosedError,
+  TollgateConfigError,
+  TollgateError,
+  TollgateInputError,
+  TollgateRolloutError,
+} from './errors.ts'
 export type { ConfigIssue, TollgateErrorCode } from './errors.ts'
 export type {
   AlertEvent,
@@ -25,6 +31,30 @@ export type {
   ReserveOptions,
 } from './limiter-types.ts'
 export type {
+  ApplyOptions,
+  AuditEntry,
+  CompilationOutput,
+  CompilationStage,
+  ExecutionLog,
+  FleetInstance,
+  FleetRevision,
+  FleetStatus,
+  History,
+  InjectionStage,
+  Rollout,
+  RolloutEvent,
+  RolloutOutcome,
+  RolloutResult,
+  RolloutStatus,
+  ScanStage,
+  StageLog,
+  StageName,
+  StageStatus,
+  ThresholdCheck,
+  TopologyFinding,
+  ValidationStage,
+} from './rollout-types.ts'
+export type {
   ApiKeyStrategy,
   AppliedLimit,
   Decision,
@@ -41,6 +71,7 @@ export type {
   PathStrategy,
   RateLimitPolicyOptions,
   Reason,
+  RolloutOptions,
   SubdomainStrategy,
   TenantResolutionStrategy,
   TenantResolver,

@@ -1,6 +1,16 @@
 /** The limiter, and what it tells. Types only. */
 
 import type { Duration, PolicyDefinition, TenantOverride } from './policy-types.ts'
+import type {
+  ApplyOptions,
+  FleetStatus,
+  History,
+  Rollout,
+  RolloutEvent,
+  RolloutResult,
+  RolloutStatus,
+  TopologyFinding,
+} from './rollout-types.ts'
 import type { Decision, Middleware, MiddlewareOptions, OptimizationLevel } from './types.ts'
 
 /** A request as the service tells of it, where there is none of HTTP. What is left out is not there. */
@@ -71,14 +81,16 @@ export interface LimiterStatus {
     /** How hard it was optimised. */
     optimizationLevel: number
   }
-  /** The processes that enforce it, this one first. In this version, the others of a fleet are only counted. */
+  /** This process. All processes of a fleet are in `fleet.instances`. */
   instances: { host: string; pid: number; revision: number }[]
   /** How many processes share its buckets, as this one has heard last; 1 without backends. */
   liveInstances: number
   /** In the order in which they were given; none without `backends`. */
   backends: BackendStatus[]
-  /** The rollout under way: none in this version. */
-  rollout: null
+  /** The rollout that is under way, whoever began it. */
+  rollout: RolloutStatus | null
+  /** What the fleet has agreed on, as this process has read last; null without `backends`. */
+  fleet: FleetStatus | null
   keys: {
     /** Keys remembered. */
     held: number
@@ -111,13 +123,9 @@ export interface BackendStatus {
   lastError: string | null
 }
 
-/** A policy that was put in force. */
-export interface AppliedPolicy {
-  /** The number of the policy now. */
-  revision: number
-  /** SHA-256 of its content. */
-  hash: string
-  /** What the compiler did. */
+/** A policy that was put in force, or was not to be. */
+export interface AppliedPolicy extends RolloutResult {
+  /** What the compiler made of it. */
   report: CompileReport
 }
 
@@ -157,6 +165,9 @@ export interface AlertEvent {
    * - `'backend-degraded'`: a backend does not answer, or refuses; its tenants move to the next one, or are decided as
    *   `onBackendFailure` says. If nobody listened when it happened, whoever listens first is told, unless it is back by then.
    * - `'backend-recovered'`: it answers again.
+   * - `'policy-rolled-back'`: a rollout was rolled back, and why.
+   * - `'instance-diverged'`: an instance has been on another revision than the active one for longer than `patience`.
+   * - `'image-refused'`: an instance does not take the image of a policy, and keeps its last good one.
    */
   kind:
     | 'callback-failed'
@@ -165,10 +176,15 @@ export interface AlertEvent {
     | 'rule-missing'
     | 'backend-degraded'
     | 'backend-recovered'
+    | 'policy-rolled-back'
+    | 'instance-diverged'
+    | 'image-refused'
   /** The option that it is about, such as the one that holds the callback. */
   option: string
   /** Where the backend is, without its password; undefined if it is about none. */
   backend?: string | undefined
+  /** The instance of the fleet; undefined if it is about none. */
+  instance?: { host: string; pid: string } | undefined
   /** What was thrown, or what was wrong with what was given; undefined of a backend that has recovered. */
   error: unknown
 }
@@ -178,7 +194,7 @@ export interface PolicyEvent {
   /**
    * - `'amended'`: by {@link Limiter.upsertTenant} or {@link Limiter.removeTenant} of this limiter.
    * - `'refreshed'`: its tenants were loaded again, and are others.
-   * - `'applied'`: by {@link Limiter.applyPolicy}.
+   * - `'applied'`: by {@link Limiter.applyPolicy}; of a fleet, by a rollout, whoever began it, and when it is rolled back again.
    */
   kind: 'amended' | 'refreshed' | 'applied'
   /** The number of the policy now. */
@@ -187,10 +203,10 @@ export interface PolicyEvent {
   hash: string
 }
 
-/** Events of a limiter, by name. `rollout` is reserved; this version does not emit it. */
+/** Events of a limiter, by name. `rollout` tells of every rollout of the fleet, whoever began it. */
 export interface LimiterEvents {
   alert: AlertEvent
-  rollout: { kind: string }
+  rollout: RolloutEvent
   policy: PolicyEvent
 }
 
@@ -251,10 +267,32 @@ export interface Limiter extends AsyncDisposable {
    *
    * Tenants are the new policy's: what {@link Limiter.upsertTenant} changed before is replaced, too. Changes are made in the order
    * in which they are asked for, however long one of them takes to load its tenants.
+   * With `backends`, or with options about rollouts, it is a rollout: every instance stages the policy, a canary decides by it first,
+   * and it is judged by live traffic; then it is locked in, or rolled back. It resolves to either. A limiter that closes meanwhile
+   * does not end it: the fleet goes on.
    * @throws {@link TollgateConfigError} (as a rejection) with every fault found, a rule among them that a route of this limiter
-   * names and the policy has not; nothing has changed then.
+   * names and the policy has not; {@link TollgateRolloutError} if the rollout does not begin, because another one is under way, the
+   * backends have faults, or the policy is the active one or was rolled back before. Nothing has changed then.
+   * @example
+   * const { status, reason } = await limiter.applyPolicy({ defaultQuota: 50 }, { rollout: { observationWindow: '5m' } })
    */
-  applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy>
+  applyPolicy(definition: PolicyDefinition, options?: ApplyOptions): Rollout<AppliedPolicy>
+  /**
+   * Goes back to an earlier revision, or without one to the last that was not rolled away from: at once everywhere, without being
+   * judged. While a rollout is under way, it cancels that.
+   * @throws {@link TollgateRolloutError} (as a rejection) if there is no such revision.
+   */
+  rollback(revision?: number, options?: ApplyOptions): Rollout
+  /**
+   * The newest entries of the audit trail, 50 unless `count` says otherwise.
+   * @throws {@link TollgateRolloutError} (as a rejection) if the first backend does not answer.
+   */
+  history(count?: number): Promise<History>
+  /**
+   * Looks an Express app over, 4 or 5: this limiter mounted twice on a path, another one in the chain, a limiter after a body parser
+   * or after the routes that it should guard, and faults of `trust proxy`. Rollouts look over the apps that the middleware was called by.
+   */
+  inspectApp(app: unknown): TopologyFinding[]
   /**
    * Gives a tenant a quota of its own, or another one, while requests go on: resolves once it is in force in all threads
    * of this namespace. What the tenant has spent stays spent: a larger quota gives exactly the difference, a smaller one

@@ -2,6 +2,7 @@
 
 import type { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
+import { inspectApp } from './app-inspection.ts'
 import { Reserved } from './decided.ts'
 import { ACCEPTED_BLOCK, ACCEPTED_WINDOW, milliseconds } from './duration.ts'
 import { TollgateClosedError, TollgateInputError, type TollgateErrorCode } from './errors.ts'
@@ -25,6 +26,8 @@ import type {
   Reservation,
   ReserveOptions,
 } from './limiter-types.ts'
+import type { Rollouts } from './rollouts.ts'
+import type { ApplyOptions, History, Rollout, TopologyFinding } from './rollout-types.ts'
 import type { Decision, Middleware, MiddlewareOptions } from './types.ts'
 
 /** What options speak of. */
@@ -43,6 +46,7 @@ export class PolicyLimiter implements Limiter {
   private closed = false
   private ending: Promise<void> | undefined
   private readonly expiry: Expiry
+  private readonly rollouts: Rollouts
 
   constructor(
     private readonly gate: Gate,
@@ -52,8 +56,10 @@ export class PolicyLimiter implements Limiter {
     private readonly events: EventEmitter,
     private readonly changes: PolicyChanges,
     private readonly reading: Reading,
+    rollouts: (open: () => void) => Rollouts,
   ) {
     this.expiry = new Expiry(gate)
+    this.rollouts = rollouts(() => this.open())
   }
 
   middleware(options?: MiddlewareOptions): Middleware {
@@ -177,9 +183,20 @@ export class PolicyLimiter implements Limiter {
     return this.gate.explain(named(tenant), options.cost ?? 1, inquiry, { rule })
   }
 
-  async applyPolicy(definition: PolicyDefinition): Promise<AppliedPolicy> {
-    this.open()
-    return this.changes.apply(definition)
+  applyPolicy(definition: PolicyDefinition, options?: ApplyOptions): Rollout<AppliedPolicy> {
+    return this.rollouts.apply(definition, options)
+  }
+
+  rollback(revision?: number, options?: ApplyOptions): Rollout {
+    return this.rollouts.rollback(revision, options)
+  }
+
+  history(count = 50): Promise<History> {
+    return this.rollouts.history(count)
+  }
+
+  inspectApp(app: unknown): TopologyFinding[] {
+    return inspectApp(app)
   }
 
   async upsertTenant(tenant: string, quota: TenantOverride): Promise<void> {
@@ -201,7 +218,8 @@ export class PolicyLimiter implements Limiter {
       instances: [{ host: hostname(), pid: process.pid, revision }],
       liveInstances: this.fleet?.instances() ?? 1,
       backends: this.fleet?.backends() ?? [],
-      rollout: null,
+      rollout: this.rollouts.underWay(),
+      fleet: this.rollouts.fleet(),
       keys: { held: keys, slots, bytes, overflowed },
     }
   }
@@ -224,6 +242,7 @@ export class PolicyLimiter implements Limiter {
   private async end(): Promise<void> {
     this.closed = true
     this.changes.stop()
+    this.rollouts.stop()
     this.expiry.stop()
     await this.fleet?.leave()
     this.gate.close()

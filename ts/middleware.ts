@@ -27,6 +27,8 @@ export interface RequestReading extends Reading {
   rejectMissing: boolean
   /** Takes the errors of callbacks that no request can carry. */
   alert: (option: string, error: unknown) => void
+  /** Gives what looks at the first requests of a mount: see app-sight.ts. */
+  look: () => (req: HttpRequest) => void
   /** Takes the name of a rule that a route names and the policy has not. */
   ruleMissing: (rule: string) => void
 }
@@ -51,6 +53,7 @@ export function mount(
   const { rejectMissing } = reading
   if (rule !== undefined) admissions.remember(gate)
   const resolveTenant = settings.tenant ?? reading.resolveTenant
+  const look = reading.look()
   const writeHeaders = headerWriter(settings.headers)
   const quotaRefusal = quotaRefusals(statusCode)
   const requestWasSuccessful = settings.requestWasSuccessful ?? successful
@@ -255,6 +258,7 @@ export function mount(
   function rateLimit(req: HttpRequest, res: ServerResponse, next: Next): void
   function rateLimit(req: HttpRequest, res: ServerResponse): Admission
   function rateLimit(req: HttpRequest, res: ServerResponse, next?: Next): Admission | void {
+    look(req)
     if (next === undefined) return admit(req, res, undefined)
     let admission: Admission
     try {

@@ -2,8 +2,9 @@
 
 import type { Buffer } from 'node:buffer'
 import { createRequire } from 'node:module'
-import { TollgateClosedError, TollgateConfigError, TollgateError } from './errors.ts'
+import { TollgateClosedError, TollgateConfigError, TollgateError, TollgateRolloutError } from './errors.ts'
 import { issueOf, type Fault } from './fault.ts'
+import type { ExecutionLog } from './rollout-types.ts'
 
 /** What the addon answers to a decision. Negative codes mean that nothing was decided. */
 export const Outcome = {
@@ -158,7 +159,7 @@ export interface NativeNeeds {
 type Said = (string | undefined)[]
 
 /** This thread's way into the engine of a namespace. */
-export interface NativeGate extends NativeSharing {
+export interface NativeGate extends NativeSharing, NativeDeployment {
   /** Its number, by which the functions on the path of a request know it. */
   readonly id: number
   needs(): NativeNeeds
@@ -286,6 +287,28 @@ export interface NativeSharing {
   drain(): Promise<void>
 }
 
+/** A part in the rollouts of a fleet; without backends, of this process. Refusals reject with a sentence as the message. */
+export interface NativeDeployment {
+  /** Begins a rollout; options are {@link ProposalSettings} in JSON. Resolves to what it is called. */
+  propose(policy: NativeCompiledPolicy, options: string): Promise<string>
+  /** Goes back to a revision, or with -1 to the last good one; or cancels what is under way. */
+  rollBack(to: number, options: string): Promise<string>
+  askRollout(what: 'confirm' | 'cancel', by: string): Promise<string>
+  /** A {@link FleetState} in JSON. */
+  fleet(): string
+  /** The last entries of the audit trail, in JSON. */
+  audit(count: number): Promise<string>
+  /** A list of {@link Inspection} in JSON. */
+  inspect(): Promise<string>
+}
+
+/** Somebody who takes part in a fleet's rollouts, and decides on nothing. */
+export interface NativeObserver extends NativeDeployment {
+  /** Resolves once every backend has answered, or has failed to, once. */
+  connect(): Promise<void>
+  close(): Promise<void>
+}
+
 /** What has happened at the backends. */
 export interface NativeNews {
   /** Numbers that were awaited: whoever waits for one of them asks again. */
@@ -309,6 +332,7 @@ interface Addon {
     /** The methods that rules may name, by their codes. */
     methodNames(): string[]
   }
+  FleetObserver: new (namespace: string, sharingJson: string, processJson: string) => NativeObserver
   Gate: new (
     channel: NativeChannel,
     namespace: string,
@@ -391,6 +415,14 @@ export function translated(error: unknown, path: string, given: string): Tollgat
     return new TollgateConfigError([issue], code, { cause: error })
   }
   return new TollgateError('TOLLGATE_INTERNAL', `the addon failed: ${text}`, { cause: error })
+}
+
+/** Why the addon does not do what was asked of a rollout, as one of Tollgate's errors. */
+export function refusedBy(error: unknown, log: ExecutionLog | null): TollgateError {
+  if (error instanceof TollgateError) return error
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  if (code === 'TOLLGATE_CLOSED') return new TollgateClosedError()
+  return new TollgateRolloutError(String(message), log, { cause: error })
 }
 
 /** Did a tenant come twice? */

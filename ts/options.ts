@@ -8,6 +8,7 @@ import { grantsOf, type Grants } from './grant.ts'
 import { checkPolicy, type PolicyContext } from './policy.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
+import { rolloutIssues } from './rollout-settings.ts'
 import { fleetEntries } from './schema/fleet.ts'
 import { middlewareSchema } from './schema/middleware.ts'
 import { optionsSchema } from './schema/options.ts'
@@ -43,6 +44,7 @@ export async function resolveOptions(options: unknown, judge: PolicyContext['jud
   // Whether options go together can only be said of those that have the right shape.
   const isFleetSound = !faults.some(({ path: [name] }) => name === 'clock' || String(name) in fleetEntries)
   if (isFleetSound) issues.push(...fleetIssues(options, rest))
+  if (!faults.some(({ path: [name] }) => name === 'rollout')) issues.push(...rolloutIssues(rest, 'rollout'))
   if (issues.length === 0 && rest.clock !== undefined) issues.push(...clockIssues(rest.clock))
   await refuse(issues, settings)
   return { ...rest, ...settings, fleet: fleetSettings(rest) }

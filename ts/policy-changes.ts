@@ -7,12 +7,23 @@ import type { EventEmitter } from 'node:events'
 import { Amendments, type Own } from './amendments.ts'
 import { TollgateError } from './errors.ts'
 import type { Gate } from './gate.ts'
-import type { AlertEvent, AppliedPolicy, CompileReport, PolicyEvent } from './limiter-types.ts'
+import type { AlertEvent, PolicyEvent } from './limiter-types.ts'
 import type { NamedRules } from './named-rules.ts'
+import type { NativeCompiledPolicy } from './native.ts'
+import type { PolicySettings } from './options.ts'
+import { specDiff, tenantDiff } from './policy-diff.ts'
 import type { PolicySource } from './policy-source.ts'
 import type { PolicyDefinition } from './policy-types.ts'
 import { Refreshing } from './tenant-refresh.ts'
 import { Turns } from './turns.ts'
+
+/** A definition that can be put in force. */
+export interface Prepared {
+  next: PolicySettings
+  policy: NativeCompiledPolicy
+  /** One line for each difference from what is in force. */
+  diff: string[]
+}
 
 export class PolicyChanges {
   private readonly turns = new Turns()
@@ -36,20 +47,34 @@ export class PolicyChanges {
     this.refreshing.every(source.definition.tenantRefresh)
   }
 
-  /** Puts another definition in force; nothing has changed if it cannot be. */
-  apply(definition: PolicyDefinition): Promise<AppliedPolicy> {
-    return this.turns.take(async () => {
-      const next = await this.source.read(definition)
-      const policy = await this.source.compile(next)
-      // Only now: a route may have been added while tenants were loaded.
-      this.named.check(next.policy)
-      const changed = await this.gate.replace(policy, false)
-      this.source.definition = next
-      this.refreshing.every(this.stopped ? undefined : next.tenantRefresh)
-      if (changed) this.announce('applied')
-      const { revision, policyHash: hash } = this.gate.stats()
-      return { revision, hash, report: JSON.parse(policy.report()) as CompileReport }
-    })
+  /** Acts once all that was asked for before is done. */
+  turn<Result>(act: () => Promise<Result>): Promise<Result> {
+    return this.turns.take(act)
+  }
+
+  /**
+   * Reads and compiles another definition; to be done in a turn.
+   * @throws {@link TollgateConfigError} with every fault found.
+   */
+  async prepare(definition: PolicyDefinition): Promise<Prepared> {
+    const next = await this.source.read(definition)
+    const policy = await this.source.compile(next)
+    // Only now: a route may have been added while tenants were loaded.
+    this.named.check(next.policy)
+    return { next, policy, diff: this.diff(next) }
+  }
+
+  /** Puts it in force at once; in the same turn. */
+  async replace({ next, policy }: Prepared): Promise<void> {
+    const changed = await this.gate.replace(policy, false)
+    this.adopt(next)
+    if (changed) this.announce('applied')
+  }
+
+  /** A definition is in force from now on. */
+  adopt(next: PolicySettings): void {
+    this.source.definition = next
+    this.refreshing.every(this.stopped ? undefined : next.tenantRefresh)
   }
 
   /** Gives a tenant a quota of its own, or takes that away; resolves to whether that was there. */
@@ -77,6 +102,17 @@ export class PolicyChanges {
       this.superseded = superseded
       if (changed) this.announce('refreshed')
     })
+  }
+
+  /** How a definition differs from what is in force, as far as both are at hand. */
+  private diff(next: PolicySettings): string[] {
+    const { definition } = this.source
+    const lines = specDiff(this.gate.spec(), next.policy)
+    if (!this.gate.isInForce(definition.policy)) return lines
+    return [
+      ...lines,
+      ...(tenantDiff(definition, next) ?? ['tenants are loaded by functions, and not compared']),
+    ]
   }
 
   private announce(kind: PolicyEvent['kind']): void {

@@ -160,6 +160,34 @@ export type TenantStrategyObject =
 export type TenantResolutionStrategy =
   TenantStrategyObject['strategy'] | TenantStrategyObject | TenantResolver
 
+/** How a fleet comes to another policy, and what is not tolerated on the way. */
+export interface RolloutOptions {
+  /**
+   * `'rolling'`: some instances first, then more, each step judged by live traffic before the next. `'simultaneous'`: all at one
+   * agreed instant. Default: `'rolling'`.
+   */
+  strategy?: 'rolling' | 'simultaneous' | undefined
+  /** Of `'rolling'`: which share of the instances each step takes in, the first being the canary: 1 to 32 numbers that rise to 1.
+   * Default: `[0.1, 0.5, 1]`. */
+  steps?: readonly number[] | undefined
+  /** How long each step is judged by live traffic, at least: 0 to 24 h. Default: `'60s'`. */
+  observationWindow?: Duration | undefined
+  /** How long at most: with too little traffic until then, the policy is rolled back as inconclusive: `observationWindow` to 7 days.
+   * Default: `'15m'`, or `observationWindow` if that is longer. */
+  deadline?: Duration | undefined
+  /** Nothing is said of fewer requests than this: from 1. Default: 100. */
+  minSamples?: number | undefined
+  /** How long an instance may take to do what it has to, and to say so: 100 ms to 1 h. Default: `'10s'`. */
+  patience?: Duration | undefined
+  /** Of `'simultaneous'`: how far ahead the instant is at which all change: 0 to 1 h. Default: `'3s'`. */
+  lead?: Duration | undefined
+  /** What a tenant was admitted at once, over what it may be: 1 to 1000. Default: 1. */
+  burstRatio?: number | undefined
+  /** The share of requests that may fail (status 500 and above, or an error of the limiter), on top of those that fail under the old
+   * policy: 0 to 1. Default: 0.005. */
+  errorRate?: number | undefined
+}
+
 /** Options of {@link enforceRateLimitPolicy}. */
 export interface RateLimitPolicyOptions {
   /** How the tenant of a request is found. Default: `'header-based'`, the header `x-tenant-id`. */
@@ -233,8 +261,16 @@ export interface RateLimitPolicyOptions {
   onBackendFailure?: 'local' | 'allow' | 'deny' | undefined
   /** After this time without an answer, a backend counts as gone: 50 ms to 10 s. Only with `backends`. Default: `'500ms'`. */
   backendTimeout?: Duration | undefined
-  /** The share of decisions that a rollout may flip from allow to deny: 0 to 1. Kept for rollouts. */
+  /**
+   * Of the requests that the policy in force admits, the share that the next one may refuse, for the fleet and for each tenant with
+   * enough of them: 0 to 1. Above it, a rollout is rolled back. Default: 0.05.
+   */
   rollbackThreshold?: number | undefined
+  /**
+   * How {@link Limiter.applyPolicy} brings the fleet to another policy. Without `backends`, giving this, be it `{}`, makes a rollout of
+   * what is done at once otherwise. Default: see {@link RolloutOptions}.
+   */
+  rollout?: RolloutOptions | undefined
   /** The metrics format. Kept for metrics. Default: `'none'`. */
   metricsExport?: 'prometheus' | 'none' | undefined
 }

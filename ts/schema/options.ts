@@ -3,12 +3,12 @@
 import * as v from 'valibot'
 import type { KeyReader, RateLimitPolicyOptions } from '../types.ts'
 import { fleetEntries } from './fleet.ts'
+import { rollbackThreshold, rolloutObject } from './rollout.ts'
 import { tenantResolutionStrategy } from './strategy.ts'
 import { callback, closed, isObject, oneOf, whole, word } from './value.ts'
 
 const NAMESPACE = 'a string of 1 to 256 characters'
 const KEY_SHARE = 'a number above 0, at most 1'
-const THRESHOLD = 'a number from 0 to 1'
 
 /** Two names have a meaning of their own wherever a rule says `per`. */
 const keyName = v.pipe(
@@ -41,9 +41,8 @@ const optionEntries = {
   clientIp: v.optional(callback<NonNullable<RateLimitPolicyOptions['clientIp']>>()),
   clock: v.optional(callback<() => number>()),
   ...fleetEntries,
-  rollbackThreshold: v.optional(
-    v.pipe(v.number(THRESHOLD), v.minValue(0, THRESHOLD), v.maxValue(1, THRESHOLD)),
-  ),
+  rollbackThreshold: v.optional(rollbackThreshold),
+  rollout: v.optional(rolloutObject),
   metricsExport: v.optional(oneOf(['prometheus', 'none']), 'none'),
 }
 

@@ -21,6 +21,8 @@ use crate::control::{Fence, Glance, Hints, Store};
 /// How often an instance looks while nothing is going on, and while a rollout is under way. Hints come sooner.
 const QUIET: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(250);
+/// What others say of themselves is read again after so long, though the record is as it was.
+const STALE: Duration = Duration::from_secs(2);
 /// Hints are listened for again after so long.
 const DEAF: Duration = Duration::from_secs(5);
 /// In one turn it looks so often again, because something has changed.
@@ -36,6 +38,8 @@ pub(super) struct Agent<P> {
     joined: Option<Micros>,
     /// The version of the record that it has followed.
     version: Option<u64>,
+    /// When it has read what others say.
+    looked: Option<Instant>,
     comparing: Option<Comparing>,
     pub(super) asks: Option<Ask>,
     pub(super) fence: Option<Fence>,
@@ -69,6 +73,7 @@ impl<P: Policies> Agent<P> {
             clock: None,
             joined: None,
             version: None,
+            looked: None,
             comparing: None,
             asks: None,
             fence: None,
@@ -143,7 +148,8 @@ impl<P: Policies> Agent<P> {
         }
         for _ in 0..MOST_LOOKS {
             let glance = self.report(&store).await?;
-            if self.version == Some(glance.version) && !self.is_busy() {
+            let is_fresh = self.looked.is_some_and(|looked| looked.elapsed() < STALE);
+            if self.version == Some(glance.version) && !self.is_busy() && is_fresh {
                 break;
             }
             if !self.look(&store).await? {
@@ -159,6 +165,7 @@ impl<P: Policies> Agent<P> {
         let fleet = Fleet::understood(store.read().await?)?;
         self.seen.reports.clone_from(&fleet.reports);
         self.seen.looked = true;
+        self.looked = Some(asked);
         let Some(record) = fleet.record.clone() else { return self.found(store, &fleet).await };
         if !self.membership.may_follow(asked) {
             return Ok(false);
