@@ -14,7 +14,7 @@ export declare class Channel {
   /** Gives decisions another array to leave in what each limit says. */
   setLedger(ledger: Float64Array): void
   /** The functions on the path of a request. */
-  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void }
+  hot(): { consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void; decideByKeysOfBoth(...request: (string | undefined)[]): void }
 }
 
 /** A compiled policy. */
@@ -34,6 +34,23 @@ export declare class Gate {
   needs(): GateNeeds
   /** The number of a rule, in the policy that [`Gate::needs`] speaks of; -1 for a name that none has. */
   ruleNamed(name: string): number
+  /**
+   * The number by which a request asks for a rule; -1 for a name that none has. While two policies are compared, a rule that only
+   * the other one has is asked for, too, by a number past those of the policy that [`Gate::needs`] speaks of.
+   */
+  ruleAsked(name: string): number
+  /**
+   * Judges the same requests by another policy, too, in an engine of its own in this process, for a step of the rollout of a
+   * revision; or ends that, without a policy. `candidate_decides`: is the policy in force the candidate?
+   */
+  compare(policy: CompiledPolicy | undefined | null, revision: number, step: number, candidateDecides: boolean): void
+  /** What the comparison that is under way has counted, in JSON; none while there is none. */
+  tallies(): string | null
+  /**
+   * A request has ended that was decided while the comparison of this number was under way: was it answered with 5xx, has the
+   * limiter itself failed on it?
+   */
+  ended(comparison: number, serverError: boolean, limiterError: boolean): void
   /** The names of the tiers of the policy in force, in the order in which tenants' rows number them. */
   tiers(): Array<string>
   examine(request: Said): number
@@ -113,6 +130,12 @@ export interface GateNeeds {
   rules: Array<string>
   /** Is a rule kept per tenant, and nothing more? By number. */
   perTenant: Array<boolean>
+  /** The number of the comparison with another policy that is under way, whose needs are among these; 0 while there is none. */
+  comparison: number
+  /** Does the policy in force by itself need the user? */
+  ownUser: boolean
+  /** How many of the keys it needs by itself: the first ones. */
+  ownKeys: number
 }
 
 /** What the engine holds at the moment. */

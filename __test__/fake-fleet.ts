@@ -77,6 +77,8 @@ export class FakeGate {
 
   lastAwaited = (): number => this.last
   lastTicket = (): number => 0
+  readonly comparison = 0
+  failed = (): void => undefined
   lastLimits = () => ({ quota: 10, windowMs: 60_000 })
   hasRule = (): boolean => true
   shut = (): void => void this.wasShut.push('shut')

@@ -9,7 +9,10 @@ use tollgate_core::path::LONGEST_PATH;
 use crate::session::LONGEST_NAME;
 
 /// The client's address as a key, the user, and the most keys that a policy names.
-pub const MOST_VALUES: usize = 18;
+pub const VALUES_OF_ONE: usize = 18;
+
+/// The same of two policies that are compared.
+pub const MOST_VALUES: usize = 34;
 
 /// What JavaScript says of a request.
 #[derive(Default)]

@@ -108,7 +108,7 @@ impl Channel {
     /// The functions on the path of a request.
     #[napi(
         catch_unwind,
-        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void }"
+        ts_return_type = "{ consume(tenant: string): void; consumeAnonymous(key: string): void; decide(name: string, target: string | undefined): void; decideByKeys(...request: (string | undefined)[]): void; decideByKeysOfBoth(...request: (string | undefined)[]): void }"
     )]
     pub fn hot(&self, env: Env) -> Result<Object<'_>> {
         let mut functions = Object::new(&env).map_err(internal)?;
@@ -121,6 +121,7 @@ impl Channel {
         set("consume", hot::consume(env.raw(), &self.sessions)?)?;
         set("decide", hot::decide(env.raw(), &self.sessions)?)?;
         set("decideByKeys", hot::decide_by_keys(env.raw(), &self.sessions)?)?;
+        set("decideByKeysOfBoth", hot::decide_by_keys_of_both(env.raw(), &self.sessions)?)?;
         set("consumeAnonymous", hot::consume_anonymous(env.raw(), &self.sessions)?)?;
         Ok(functions)
     }

@@ -141,7 +141,7 @@ impl Policies for Shelf {
 
     fn compare(&self, comparing: Option<Comparing>) {
         if let Some(space) = self.space.upgrade() {
-            space.compare(comparing.and_then(|comparing| Some((comparing, self.compiled(comparing.other)?))));
+            space.judge(comparing.and_then(|comparing| Some((comparing, self.compiled(comparing.other)?))));
         }
     }
 

@@ -20,6 +20,7 @@ use crate::error::{self, closed, config};
 use crate::namespace::{self, InForce};
 use crate::tickets::Settlement;
 
+mod comparing;
 mod fleet;
 
 /// What the engine holds at the moment.
@@ -57,6 +58,12 @@ pub struct GateNeeds {
     pub rules: Vec<String>,
     /// Is a rule kept per tenant, and nothing more? By number.
     pub per_tenant: Vec<bool>,
+    /// The number of the comparison with another policy that is under way, whose needs are among these; 0 while there is none.
+    pub comparison: f64,
+    /// Does the policy in force by itself need the user?
+    pub own_user: bool,
+    /// How many of the keys it needs by itself: the first ones.
+    pub own_keys: u32,
 }
 
 #[napi]
@@ -105,18 +112,19 @@ impl Gate {
         let mut sessions = self.sessions.borrow_mut();
         let now = sessions.answer.now();
         let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
-        let gate = session.gate_mut().ok_or_else(closed)?;
-        let generation = gate.generation(now).get() as f64;
-        let policy = gate.policy();
-        let (image, needs) = (policy.image(), policy.image().needs());
+        let (wants, reading, policy) = session.read(now).ok_or_else(closed)?;
+        let image = policy.image();
         Ok(GateNeeds {
-            generation,
-            plain: policy.is_plain(),
-            path: needs.path,
-            method: needs.method,
-            address: needs.address,
-            user: needs.user,
-            keys: image.key_names().iter().map(ToString::to_string).collect(),
+            generation: reading as f64,
+            plain: !wants.more,
+            path: wants.path,
+            method: wants.method,
+            address: wants.address,
+            user: wants.user,
+            keys: wants.keys.iter().map(ToString::to_string).collect(),
+            comparison: session.judging().number() as f64,
+            own_user: image.needs().user,
+            own_keys: u32::try_from(image.key_names().len()).unwrap_or(u32::MAX),
             rules: image.rules().iter().map(|rule| rule.name.to_string()).collect(),
             per_tenant: image.rules().iter().map(|rule| *rule.per == [Part::Tenant]).collect(),
         })
@@ -323,7 +331,7 @@ impl Gate {
         &self,
         env: Env,
         request: &Said,
-        adjust: impl FnOnce(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
+        adjust: impl Fn(&mut tollgate_core::Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
     ) -> i32 {
         self.with_arguments(env, request, |sessions, id| {
             let (session, answer, arguments) = sessions.session(id)?;

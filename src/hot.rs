@@ -17,7 +17,7 @@ use napi::sys;
 use tollgate_core::Subject;
 use tollgate_core::path::LONGEST_PATH;
 
-use crate::arguments::MOST_VALUES;
+use crate::arguments::{MOST_VALUES, VALUES_OF_ONE};
 use crate::channel::Sessions;
 use crate::error::{Result, internal};
 use crate::session::LONGEST_NAME;
@@ -26,7 +26,10 @@ use crate::session::LONGEST_NAME;
 /// longer; and Node-API's terminator.
 const BUFFER: usize = LONGEST_NAME + 2;
 
-/// A request's name, path, address and values.
+/// A request's name, path, address and values, as one policy needs them.
+const ARGUMENTS_OF_ONE: usize = 3 + VALUES_OF_ONE;
+
+/// The same, as two policies do between them.
 const MOST_ARGUMENTS: usize = 3 + MOST_VALUES;
 
 /// A function for JavaScript that decides on the tenant that it is called with.
@@ -43,6 +46,14 @@ pub fn decide(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sy
 /// The same, by the client's address and the values that rules are kept per, too.
 pub fn decide_by_keys(env: sys::napi_env, sessions: &Rc<RefCell<Sessions>>) -> Result<sys::napi_value> {
     register(env, c"decideByKeys", decide_request_by_keys, sessions)
+}
+
+/// The same, by more values than one policy can need.
+pub fn decide_by_keys_of_both(
+    env: sys::napi_env,
+    sessions: &Rc<RefCell<Sessions>>,
+) -> Result<sys::napi_value> {
+    register(env, c"decideByKeysOfBoth", decide_request_by_keys_of_both, sessions)
 }
 
 /// A function for JavaScript that decides on the client address that it is called with.
@@ -107,6 +118,15 @@ unsafe extern "C" fn decide_request(env: sys::napi_env, info: sys::napi_callback
 
 /// SAFETY (for who registers it): as [`consume_tenant`].
 unsafe extern "C" fn decide_request_by_keys(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: as above.
+    unsafe { call_by_rules::<ARGUMENTS_OF_ONE>(env, info) }
+}
+
+/// SAFETY (for who registers it): as [`consume_tenant`].
+unsafe extern "C" fn decide_request_by_keys_of_both(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {

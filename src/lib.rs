@@ -7,9 +7,10 @@
 //! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
 //! 4. [`channel`]: all limiters of an environment; [`session`]: one of them; [`tickets`]: what it may give back.
 //! 5. [`hot`]: the functions on the path of a request, registered by hand; [`arguments`]: what they are told of it.
-//! 6. [`answer`]: the typed array in which a decision is left.
-//! 7. [`deploying`]: the part that a namespace takes in the rollouts of its fleet; [`observer`]: one who looks on; [`promised`].
-//! 8. [`clock`], [`error`], [`upkeep`].
+//! 6. [`judging`]: its part in a comparison of two policies, while one is under way; [`shadow`]: the engine of the other one.
+//! 7. [`answer`]: the typed array in which a decision is left.
+//! 8. [`deploying`]: the part that a namespace takes in the rollouts of its fleet; [`observer`]: one who looks on; [`promised`].
+//! 9. [`clock`], [`error`], [`upkeep`].
 
 // Exported items are documented in ts/, which is where users meet them.
 #![allow(missing_docs, reason = "the macros generate public items without documentation")]
@@ -28,10 +29,12 @@ mod deploying;
 mod error;
 mod gate;
 mod hot;
+mod judging;
 mod namespace;
 mod observer;
 mod promised;
 mod session;
+mod shadow;
 mod sharing;
 mod tickets;
 mod upkeep;

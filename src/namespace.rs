@@ -1,19 +1,22 @@
 //! The process's engines, by namespace: one each, shared by all threads, freed with the last gate.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tollgate_core::policy::Compiled;
 use tollgate_core::rollout::Tallies;
-use tollgate_core::{Capacity, Engine, Epoch, KeyHasher};
+use tollgate_core::{Capacity, Comparison, Engine, Epoch, KeyHasher};
+use tollgate_redis::Driver;
 use tollgate_redis::control::{Store, Twin};
 use tollgate_redis::deployment::{Comparing, Deployment};
 
 use crate::compiled::{CompiledPolicy, Definition};
 use crate::deploying::{Standing, deploy};
 use crate::error::{Code, Error, Result, config, internal};
+use crate::shadow::Shadow;
 use crate::sharing::{Shared, Sharing};
 
 static SPACES: LazyLock<Mutex<HashMap<String, Weak<Space>>>> = LazyLock::new(Mutex::default);
@@ -31,10 +34,36 @@ pub struct Space {
     deployment: OnceLock<Deployment>,
     /// The store of a process by itself.
     twin: OnceLock<Store>,
+    /// The comparison of its policy with another one.
+    pub compared: Compared,
+    /// What leases tokens for that other one.
+    judged: Mutex<Option<Driver>>,
+    name: String,
     /// How many of its limiters are about to close.
     pub leaving: AtomicUsize,
     /// The policy that it began with.
     declared: Declared,
+}
+
+/// The comparison that is under way, if one is. Whenever one begins or ends it has another number; 0 is that of none before the
+/// first. A limiter that has read of one number finds out by it that there is something to read.
+#[derive(Default)]
+pub struct Compared {
+    under_way: ArcSwapOption<Comparison>,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Compared {
+    /// Shares the number, for those who look at it with each request.
+    pub fn numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.numbers)
+    }
+
+    /// The number first: whatever comes after it has another one, and is read again.
+    pub fn read(&self) -> (u64, Option<Arc<Comparison>>) {
+        let number = self.numbers.load(Ordering::Acquire);
+        (number, self.under_way.load_full())
+    }
 }
 
 /// The definition of the policy in force, which all limiters of a namespace share.
@@ -63,17 +92,46 @@ impl Space {
         }
     }
 
-    /// Judges the same requests by another policy, too, or does not any more.
-    pub fn compare(&self, _comparing: Option<(Comparing, Compiled)>) {}
-
-    /// What came of it so far.
-    pub fn tallies(&self) -> Option<Tallies> {
-        None
+    /// Judges the same requests by another policy, too, or does not any more. One that cannot be judged is not: then there is too little
+    /// to judge a rollout by.
+    pub fn judge(&self, comparing: Option<(Comparing, Compiled)>) {
+        let shadow = comparing.and_then(|(comparing, other)| {
+            Shadow::new(&comparing, other, &self.name, self.sharing.as_deref(), self.engine.capacity()).ok()
+        });
+        let (comparison, driver) = shadow.map(|shadow| (shadow.comparison, shadow.driver)).unzip();
+        self.compare(comparison);
+        *self.judged.lock() = driver.flatten();
     }
 
     /// Has it stopped sharing? Then whoever comes now begins anew.
     fn is_ending(&self) -> bool {
         self.shared.as_ref().is_some_and(Shared::is_ending)
+    }
+}
+
+impl Space {
+    /// Begins to judge requests by another policy too, in place of whatever was compared before; or ends that. Of the same round it
+    /// goes on with the numbers that it has: nothing happens where the same side is live, and otherwise the instance has come from
+    /// one policy to the other.
+    pub fn compare(&self, comparison: Option<Comparison>) {
+        let before = self.compared.under_way.load_full();
+        let next = match (before, comparison) {
+            (None, None) => return,
+            (Some(before), Some(next)) if before.round() == next.round() => {
+                if before.live() == next.live() {
+                    return;
+                }
+                Some(next.going_on_from(&before))
+            }
+            (_, next) => next,
+        };
+        self.compared.under_way.store(next.map(Arc::new));
+        self.compared.numbers.fetch_add(1, Ordering::Release);
+    }
+
+    /// What the comparison that is under way has counted.
+    pub fn tallies(&self) -> Option<Tallies> {
+        Some(self.compared.under_way.load_full()?.tallies())
     }
 }
 
@@ -173,9 +231,19 @@ pub fn enter(
         }
     };
     let in_force = Arc::new(InForce::new(policy.definition().clone()));
-    let (deployment, twin, leaving) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
-    let space = Space { engine, in_force, shared, sharing, deployment, twin, leaving, declared };
-    let space = Arc::new(space);
+    let space = Arc::new(Space {
+        engine,
+        in_force,
+        shared,
+        sharing,
+        deployment: OnceLock::new(),
+        twin: OnceLock::new(),
+        compared: Compared::default(),
+        judged: Mutex::default(),
+        name: namespace.to_owned(),
+        leaving: AtomicUsize::new(0),
+        declared,
+    });
     if let (Some(shared), Some(standing), Some(fleet)) = (&space.shared, standing, space.engine.fleet()) {
         let deployment = deploy(&space, fleet.settings().instance, standing, shared.store())?;
         // Nobody else has the namespace yet.

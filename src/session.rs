@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arrayvec::ArrayVec;
 use napi::{Env, Task, sys};
 use tollgate_core::adjust::NotDone;
+use tollgate_core::comparison::Wants;
 use tollgate_core::path::Method;
-use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Request, Ruling, Scope, Subject};
+use tollgate_core::{Charged, Decision, Gate, Nanos, Outcome, Policy, Request, Ruling, Scope, Subject};
 
 use crate::answer::{Answer, CLOSED, INVALID_COST, INVALID_TENANT, NO_TOKENS, STALE};
 use crate::arguments::Arguments;
 use crate::clock;
+use crate::judging::Judging;
 use crate::namespace::Space;
 use crate::sharing::Shared;
 use crate::tickets::{Settlement, Tickets};
@@ -41,6 +43,7 @@ pub struct Session {
     /// The time of the last decision by rules.
     last_seen: Nanos,
     upkeep: Arc<AtomicBool>,
+    judging: Judging,
     /// Is it about to close?
     leaves: bool,
     number: usize,
@@ -50,15 +53,11 @@ impl Session {
     pub fn new(space: Arc<Space>, given_clock: bool) -> Self {
         let gate = Some(space.engine.gate());
         let (ruling, tickets, upkeep) = (Ruling::default(), Tickets::default(), Arc::default());
+        let judging = Judging::new(space.compared.numbers());
         let space = Some(space);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let last_seen = Nanos::ZERO;
-        Self { gate, space, ruling, tickets, given_clock, last_seen, upkeep, leaves: false, number }
-    }
-
-    /// The namespace, as long as it is open.
-    pub fn space(&self) -> Option<&Arc<Space>> {
-        self.space.as_ref()
+        Self { gate, space, ruling, tickets, given_clock, last_seen, upkeep, judging, leaves: false, number }
     }
 
     /// How its namespace is shared, if it is.
@@ -88,9 +87,27 @@ impl Session {
         self.gate.as_mut()
     }
 
+    /// What a decision needs of a request, and what JavaScript has read once it knows that; with the policy in force.
+    pub fn read(&mut self, now: Nanos) -> Option<(Wants, u64, Arc<Policy>)> {
+        let (gate, space) = (self.gate.as_mut()?, self.space.as_ref()?);
+        gate.generation(now);
+        let policy = Arc::clone(gate.policy());
+        let (wants, reading) = self.judging.read(&space.compared, &policy);
+        Some((wants, reading, policy))
+    }
+
+    pub fn space(&self) -> Option<&Arc<Space>> {
+        self.space.as_ref()
+    }
+
+    pub fn judging(&self) -> &Judging {
+        &self.judging
+    }
+
     /// Who is gone holds no slots. Many are given back on libuv's pool, where there still is an environment for that.
     pub fn close(&mut self, env: Option<sys::napi_env>, now: Nanos) {
         let Some(mut gate) = self.gate.take() else { return };
+        self.judging.close();
         if let Some(space) = self.space.take() {
             if let Some(shared) = &space.shared {
                 shared.forget(self.number);
@@ -117,6 +134,9 @@ impl Session {
         let Some(cost) = answer.cost() else { return INVALID_COST };
         let Some(name) = acceptable(name) else { return INVALID_TENANT };
         let now = answer.now();
+        if !self.judging.is_quiet() {
+            return self.consume_compared(answer, (subject, name), cost, now);
+        }
         match gate.consume_plainly(subject, name, cost, now) {
             Some(decision) => answer.leave(&decision),
             None => gate.consume_plainly_anyhow(subject, name, cost, now).map_or(STALE, |decision| {
@@ -124,6 +144,31 @@ impl Session {
                 answer.leave_awaited(outcome, gate)
             }),
         }
+    }
+
+    /// As [`Session::consume`], while another policy judges the same requests.
+    #[cold]
+    #[inline(never)]
+    fn consume_compared(
+        &mut self,
+        answer: &mut Answer,
+        (subject, name): (Subject, &[u8]),
+        cost: u64,
+        now: Nanos,
+    ) -> i32 {
+        let Self { gate, judging, ruling, .. } = self;
+        let Some(gate) = gate else { return CLOSED };
+        let generation = gate.generation(now);
+        if !judging.is_read() || !gate.policy().is_plain() {
+            return STALE;
+        }
+        let request = Request { generation: Some(generation), ..Request::of(subject, name) };
+        if !gate.decide(&request, cost, now, ruling) {
+            return STALE;
+        }
+        judging.judge(gate, ruling, &request, cost, now);
+        let outcome = answer.leave(ruling.decision());
+        answer.leave_awaited(outcome, gate)
     }
 
     /// Decides on a request, with what is left in the answer.
@@ -135,11 +180,19 @@ impl Session {
                 return STALE;
             }
             let asked = answer.asked();
+            let charged_there = session.judging.takes_part()
+                && session.judging.judge(gate, &session.ruling, request, cost, now);
             let wanted = |charge: &Charged| charge.slot || asked.ticket();
             let charges: Box<[Charged]> = session.ruling.charges().filter(wanted).collect();
-            let ticket = if charges.is_empty() {
+            // What the other policy has charged comes back by the same ticket.
+            let ticket = if charges.is_empty()
+                && !(charged_there && asked.ticket() && session.ruling.decision().allowed())
+            {
                 0.0
             } else if let Some(ticket) = session.tickets.issue(request.subject, request.name, charges, now) {
+                if asked.ticket() {
+                    session.judging.keep(ticket, request, now);
+                }
                 ticket as f64
             } else {
                 // Nobody could hand them in: so nothing is charged.
@@ -173,12 +226,18 @@ impl Session {
         &mut self,
         answer: &mut Answer,
         arguments: &Arguments,
-        adjust: impl FnOnce(&mut Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
+        adjust: impl Fn(&mut Gate, &Request<'_>, Nanos) -> Result<Decision, NotDone>,
     ) -> i32 {
         self.with_request(answer, arguments, |session, answer, request, now| {
             let Some(gate) = &mut session.gate else { return CLOSED };
             match adjust(gate, request, now) {
-                Ok(decision) => answer.leave(&decision),
+                Ok(decision) => {
+                    // Where the other policy has no such bucket, there is nothing to do.
+                    session.judging.follow(gate.policy(), request, |gate, request| {
+                        let _ = adjust(gate, request, now);
+                    });
+                    answer.leave(&decision)
+                }
                 Err(NotDone::OtherPolicy) => STALE,
                 Err(NotDone::NoTokens) => NO_TOKENS,
             }
@@ -222,7 +281,7 @@ impl Session {
         let Some(name) = acceptable(arguments.name()) else { return INVALID_TENANT };
         let (asked, now) = (answer.asked(), answer.now());
         let generation = gate.generation(now);
-        if generation.get() != answer.generation() {
+        if self.judging.reading(generation.get()) != answer.generation() {
             return STALE;
         }
         self.last_seen = now;
@@ -248,6 +307,7 @@ impl Session {
     /// Hands a ticket in; `false` if there is none of that number any more.
     pub fn settle(&mut self, ticket: u64, settlement: &Settlement, now: Nanos) -> bool {
         let Some(gate) = &mut self.gate else { return false };
+        self.judging.settle(ticket, settlement, now);
         self.tickets.settle(gate, ticket, settlement, now)
     }
 
@@ -259,6 +319,7 @@ impl Session {
     }
 
     pub fn expire(&mut self, ticket: u64, at: Nanos) {
+        self.judging.expire(ticket, at);
         self.tickets.expire(ticket, at);
     }
 
@@ -286,6 +347,7 @@ impl Session {
             gate.take_wants_upkeep();
             let upkeep = Upkeep {
                 engine: Arc::clone(gate.engine()),
+                other: self.judging.take_wants_upkeep(),
                 now: clock::epoch(answer.now(), self.given_clock),
                 running: Arc::clone(&self.upkeep),
             };

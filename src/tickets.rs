@@ -57,18 +57,38 @@ impl Tickets {
         charges: Box<[Charged]>,
         at: Nanos,
     ) -> Option<u64> {
+        let number = self.last + 1;
+        self.issue_as(number, subject, name, charges, at).then(|| {
+            self.last = number;
+            number
+        })
+    }
+
+    /// The same under a number that somebody else has given; `false` if there are too many.
+    pub fn issue_as(
+        &mut self,
+        number: u64,
+        subject: Subject,
+        name: &[u8],
+        charges: Box<[Charged]>,
+        at: Nanos,
+    ) -> bool {
         if self.open.len() >= MOST {
-            return None;
+            return false;
         }
         match self.held.get_mut(name) {
-            Some(held) if *held >= MOST_EACH => return None,
+            Some(held) if *held >= MOST_EACH => return false,
             Some(held) => *held += 1,
             None => _ = self.held.insert(name.into(), 1),
         }
-        self.last += 1;
         let ticket = Ticket { subject, name: name.into(), charges, charged: at, expires: None };
-        self.open.insert(self.last, ticket);
-        Some(self.last)
+        self.open.insert(number, ticket);
+        true
+    }
+
+    /// Whose a ticket is.
+    pub fn name(&self, ticket: u64) -> Option<&[u8]> {
+        self.open.get(&ticket).map(|open| &*open.name)
     }
 
     /// Lets a ticket expire: whoever forgets to settle it has paid what was charged.

@@ -9,6 +9,8 @@ use tollgate_core::{Engine, Epoch};
 /// One run of [`Engine::upkeep`].
 pub struct Upkeep {
     pub engine: Arc<Engine>,
+    /// The engine of a policy that is compared with it.
+    pub other: Option<Arc<Engine>>,
     pub now: Epoch,
     pub running: Arc<AtomicBool>,
 }
@@ -20,8 +22,10 @@ impl Task for Upkeep {
     fn compute(&mut self) -> napi::Result<()> {
         // A panic must not cross into libuv. What was left undone, decisions do.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.engine.set_wall_clock(self.now);
-            self.engine.upkeep(self.now.monotonic);
+            for engine in std::iter::once(&self.engine).chain(&self.other) {
+                engine.set_wall_clock(self.now);
+                engine.upkeep(self.now.monotonic);
+            }
         }));
         self.running.store(false, Ordering::Release);
         Ok(())

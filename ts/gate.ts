@@ -9,7 +9,7 @@ import { fleetIssue, settingsJson, type FleetSettings } from './fleet-settings.t
 import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
-import { addon, answer, Asked, channel, Outcome, Slot, translated } from './native.ts'
+import { addon, answer, Asked, channel, MOST_KEYS, Outcome, Slot, translated } from './native.ts'
 import type {
   NativeCompiledPolicy,
   NativeDeployment,
@@ -17,6 +17,7 @@ import type {
   NativeHot,
   NativeNeeds,
   NativeSharing,
+  NativeTallies,
 } from './native.ts'
 import type { PolicySpec } from './policy-spec.ts'
 import { printed } from './printed.ts'
@@ -81,6 +82,9 @@ const UNREAD: NativeNeeds = {
   keys: [],
   rules: [],
   perTenant: [],
+  comparison: 0,
+  ownUser: false,
+  ownKeys: 0,
 }
 
 export class Gate {
@@ -116,6 +120,47 @@ export class Gate {
   /** Is the tenant all that a decision depends on, as far as is known here? */
   get plain(): boolean {
     return this.needs.plain
+  }
+
+  /**
+   * The number of the comparison of two policies that the last call of {@link charge} was judged in; 0 while nothing is compared.
+   * What comes of that request is to be told: see {@link ended}.
+   */
+  get comparison(): number {
+    return this.needs.comparison
+  }
+
+  /** A request that was judged in a comparison has been answered, with 5xx or not. */
+  ended(comparison: number, serverError: boolean): void {
+    this.native.ended(comparison, serverError, false)
+  }
+
+  /** The limiter itself has failed on a request: that counts, if two policies are compared. */
+  failed(): void {
+    // It may fail on every request since one began, so that no decision has come to say that there is something to read.
+    this.read()
+    if (this.needs.comparison !== 0) this.native.ended(this.needs.comparison, false, true)
+  }
+
+  /**
+   * Judges the same requests by another policy, too, in this process, for a step of the rollout of a revision. One of the same round
+   * goes on with the numbers that there are; any other takes the place of the one before.
+   */
+  compare(policy: NativeCompiledPolicy, revision: number, step: number, candidateDecides: boolean): void {
+    this.tick()
+    this.native.compare(policy, revision, step, candidateDecides)
+  }
+
+  /** Judges requests by the policy in force alone. */
+  endComparison(): void {
+    this.tick()
+    this.native.compare(undefined, 0, 0, false)
+  }
+
+  /** What the comparison that is under way has counted. */
+  tallies(): NativeTallies | undefined {
+    const tallies = this.native.tallies()
+    return tallies === null ? undefined : (JSON.parse(tallies) as NativeTallies)
   }
 
   /** Charges a request to every limit that applies to it; gives an outcome. */
@@ -160,9 +205,10 @@ export class Gate {
     if (needs.address || needs.user || needs.keys.length > 0) {
       const said = answers(inquiry, needs)
       this.prepare(inquiry, demand, needs)
-      if (cost === 1) this.hot.decideByKeys(name, ...said)
-      else if (!atCost((named) => this.hot.decideByKeys(named, ...said), name, cost))
-        return Outcome.invalidCost
+      const { decideByKeys, decideByKeysOfBoth } = this.hot
+      const decide = needs.keys.length > MOST_KEYS ? decideByKeysOfBoth : decideByKeys
+      if (cost === 1) decide(name, ...said)
+      else if (!atCost((named) => decide(named, ...said), name, cost)) return Outcome.invalidCost
     } else {
       const target = needs.path ? inquiry.target() : undefined
       this.prepare(inquiry, demand, needs)
@@ -438,15 +484,20 @@ export class Gate {
   /** Was it asked by a policy that is not in force any more? Then what it needs is read again. */
   private isStale(outcome: number): boolean {
     if (outcome !== Outcome.stale) return false
+    this.read()
+    return true
+  }
+
+  private read(): void {
+    this.tick()
     this.needs = this.native.needs()
     this.numbers = new Map()
-    return true
   }
 
   private ruleNumber(name: string): number {
     let number = this.numbers.get(name)
     if (number === undefined) {
-      number = this.native.ruleNamed(name)
+      number = this.native.ruleAsked(name)
       this.numbers.set(name, number)
     }
     return number

@@ -143,14 +143,25 @@ function asKey(name: string, value: unknown): string | undefined {
   )
 }
 
-/** What the addon is given after the name, in its order: as far as the policy needs it. */
+/** What the addon is given after the name, in its order: as far as the policy needs it, or one that is compared with it. */
 export function answers(inquiry: Inquiry, needs: NativeNeeds): (string | undefined)[] {
   const said = [
     needs.path ? inquiry.target() : undefined,
     needs.address ? inquiry.address() : undefined,
     needs.address ? inquiry.addressKey() : undefined,
-    needs.user ? inquiry.key('user') : undefined,
+    needs.user ? (needs.ownUser ? inquiry.key('user') : keyOrNone(inquiry, 'user')) : undefined,
   ]
-  for (const name of needs.keys) said.push(inquiry.key(name))
+  for (const [index, name] of needs.keys.entries()) {
+    said.push(index < needs.ownKeys ? inquiry.key(name) : keyOrNone(inquiry, name))
+  }
   return said
+}
+
+/** A key that only the policy needs that is not in force: where it cannot be read, no request fails. */
+function keyOrNone(inquiry: Inquiry, name: string): string | undefined {
+  try {
+    return inquiry.key(name)
+  } catch {
+    return undefined
+  }
 }

@@ -8,7 +8,7 @@
 import type { ServerResponse } from 'node:http'
 import { isOver, judgeRefund, whenDone, type RefundRule } from './completion.ts'
 import { TollgateInputError } from './errors.ts'
-import type { Gate } from './gate.ts'
+import type { Demand, Gate } from './gate.ts'
 import { headerWriter, writeRetryAfter } from './headers.ts'
 import { HttpInquiry, KeptInquiry, type Reading } from './inquiry.ts'
 import { Outcome } from './native.ts'
@@ -144,6 +144,11 @@ export function mount(
     const ticket = gate.lastTicket()
     const decision = gate.decision(outcome, anonymous ? undefined : key)
     const limits = gate.lastLimits()
+    const { comparison } = gate
+    if (comparison !== 0) {
+      // A refusal is no error of the service, whatever status it is given.
+      whenDone(res, () => gate.ended(comparison, decision.allowed && res.statusCode >= 500))
+    }
     // Before anything else that may throw: what was charged comes back in any case.
     if (ticket !== 0) whenDone(res, (sent) => handIn(req, res, ticket, sent))
     leaveDecision(req, decision)
@@ -169,13 +174,23 @@ export function mount(
   ): number {
     const usual = anonymous ? anonymousDemand : tenantDemand
     const demand = isLast ? { ...usual, lastWord: true } : usual
-    if (rule === undefined) return gate.charge(name, tokens, inquiry, demand)
+    if (rule === undefined) return charged(name, tokens, inquiry, demand)
     const called = gate.calledRule(rule)
     noteMissing(rule, called === undefined)
     const before = admissions.of(req, gate, name, anonymous)
-    if (before === undefined) return gate.charge(name, tokens, inquiry, demand)
+    if (before === undefined) return charged(name, tokens, inquiry, demand)
     if (called === undefined || admissions.chargedBy(before, called)) return CHARGED_BEFORE
-    return gate.charge(name, tokens, inquiry, { ...demand, ruleAlone: true })
+    return charged(name, tokens, inquiry, { ...demand, ruleAlone: true })
+  }
+
+  /** Charges a request. Where two policies are compared, that the limiter fails on it counts against the one in force. */
+  function charged(name: string, tokens: number, inquiry: HttpInquiry, demand: Demand | undefined): number {
+    try {
+      return gate.charge(name, tokens, inquiry, demand)
+    } catch (error) {
+      gate.failed()
+      throw error
+    }
   }
 
   function chargedBefore(req: HttpRequest, name: string, anonymous: boolean): boolean {

@@ -89,6 +89,9 @@ export const Applied = {
   shadow: 100,
 } as const
 
+/** Keys that one policy can name; two that are compared name twice as many at most. */
+export const MOST_KEYS = 16
+
 /** A policy while it is read into the addon. */
 export interface NativePolicyDraft {
   /**
@@ -124,6 +127,8 @@ export interface NativeHot {
   decide(name: string, target: string | undefined): void
   /** A name, and all that {@link NativeNeeds} asks of its request: see `answers` of inquiry.ts. */
   decideByKeys(name: string, ...said: (string | undefined)[]): void
+  /** The same with more keys than {@link MOST_KEYS}. */
+  decideByKeysOfBoth(name: string, ...said: (string | undefined)[]): void
 }
 
 /** What decisions by the policy in force need of a request. */
@@ -142,6 +147,12 @@ export interface NativeNeeds {
   readonly rules: readonly string[]
   /** Is a rule kept per tenant, and nothing more? By number. */
   readonly perTenant: readonly boolean[]
+  /** The number of the comparison with another policy that is under way, whose needs are among these; 0 while there is none. */
+  readonly comparison: number
+  /** Does the policy in force by itself need the user? */
+  readonly ownUser: boolean
+  /** How many of `keys` it needs by itself: the first ones. */
+  readonly ownKeys: number
 }
 
 /** A name, and the rest of what a slower call says of a request. */
@@ -154,6 +165,11 @@ export interface NativeGate extends NativeSharing, NativeDeployment {
   needs(): NativeNeeds
   /** The number of a rule; -1 for a name that none has. */
   ruleNamed(name: string): number
+  /**
+   * The number by which a request asks for a rule; -1 for a name that none has. While two policies are compared, that of a rule that
+   * only the other one has is past those of {@link NativeNeeds}.
+   */
+  ruleAsked(name: string): number
   examine(request: Said): number
   reward(request: Said, tokens: number): number
   penalize(request: Said, tokens: number): number
@@ -201,7 +217,60 @@ export interface NativeGate extends NativeSharing, NativeDeployment {
    */
   replace(policy: NativeCompiledPolicy, refreshes: boolean): Promise<boolean>
   sweep(): void
+  /**
+   * Judges the same requests by another policy, too, in this process, for a step of the rollout of a revision; or ends that, without
+   * a policy. `candidateDecides`: is the policy in force the candidate?
+   */
+  compare(
+    policy: NativeCompiledPolicy | undefined,
+    revision: number,
+    step: number,
+    candidateDecides: boolean,
+  ): void
+  /** What the comparison that is under way has counted, in JSON. */
+  tallies(): string | null
+  /**
+   * A request has ended that was decided while the comparison of this number was under way: was it answered with 5xx, has the limiter
+   * itself failed on it?
+   */
+  ended(comparison: number, serverError: boolean, limiterError: boolean): void
   close(): void
+}
+
+/** Requests that two policies have judged. */
+export interface NativeJudged {
+  requests: number
+  /** Those that the old policy admits. */
+  conforming: number
+  /** Those of them that the candidate denies. */
+  now_denied: number
+  /** Those that the candidate admits, and the old policy does not. */
+  now_admitted: number
+  /** How often a tenant was above its own bound. */
+  breaches: number
+}
+
+/** Requests that one policy has decided. */
+export interface NativeOutcomes {
+  requests: number
+  /** Those that were answered with 5xx. */
+  server_errors: number
+  /** Those that the limiter itself failed on. */
+  limiter_errors: number
+}
+
+/** What a comparison of two policies has counted. */
+export interface NativeTallies {
+  round: { revision: number; step: number }
+  /** Microseconds since the Unix epoch. */
+  began: number
+  judged: NativeJudged
+  by_candidate: NativeOutcomes
+  by_old: NativeOutcomes
+  /** The most that a tenant was admitted in one second, over what the candidate lets it. */
+  peak_burst: number
+  /** Those of which there is most to say. */
+  tenants: { hash: string; name: string; judged: NativeJudged }[]
 }
 
 /** What concerns all instances that share their buckets. */

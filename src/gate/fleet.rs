@@ -97,7 +97,10 @@ impl Gate {
         })
     }
 
-    fn with_session<T>(&self, act: impl FnOnce(&mut Session) -> error::Result<T>) -> error::Result<T> {
+    pub(super) fn with_session<T>(
+        &self,
+        act: impl FnOnce(&mut Session) -> error::Result<T>,
+    ) -> error::Result<T> {
         let mut sessions = self.sessions.borrow_mut();
         let (session, _) = sessions.get(self.id).ok_or_else(closed)?;
         act(session)

@@ -65,6 +65,11 @@ impl Gate {
         std::mem::take(&mut self.wants_upkeep)
     }
 
+    /// Leaves something to do: to this engine, or to one that is compared with it.
+    pub fn want_upkeep(&mut self) {
+        self.wants_upkeep = true;
+    }
+
     /// The policy that the next decision is made by, as far as this gate has seen.
     #[inline]
     #[must_use]

@@ -17,13 +17,15 @@
 //! 8. [`request`]: what is decided on; `limits`: which limits apply; `charge`: all of
 //!    them or none; [`ruling`]: what was decided; `settle`: what is given back of it.
 //!
-//! Beside that path: [`lease`], how instances share a limit, and [`rollout`], how a fleet comes to another policy.
+//! Beside that path: [`lease`], how instances share a limit; [`rollout`], how a fleet comes to another policy; and [`comparison`],
+//! how both are judged on the same requests.
 
 pub mod adjust;
 mod blocks;
 mod bucket;
 pub mod capacity;
 mod charge;
+pub mod comparison;
 pub mod concurrency;
 pub mod decision;
 pub mod engine;
@@ -57,6 +59,7 @@ mod views;
 pub mod window;
 
 pub use capacity::Capacity;
+pub use comparison::Comparison;
 pub use concurrency::Concurrency;
 pub use decision::{Decision, Outcome};
 pub use engine::{Engine, Stats};

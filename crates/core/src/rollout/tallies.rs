@@ -158,7 +158,7 @@ impl Tallies {
 }
 
 impl Judged {
-    fn plus(&self, other: &Self) -> Self {
+    pub(crate) fn plus(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_add)
     }
 

@@ -285,7 +285,7 @@ impl<P: Policies> Agent<P> {
     fn ask(&mut self, record: &Record, what: Wish, by: String) -> Result<ExecutionId, NotDone> {
         let rollout = record.rollout.as_ref().ok_or(Refused::NotValidating)?;
         let execution_id = rollout.execution_id;
-        self.asks = Some(Ask { execution_id: execution_id, what, by });
+        self.asks = Some(Ask { execution_id, what, by });
         Ok(execution_id)
     }
 }
