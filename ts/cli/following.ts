@@ -23,18 +23,29 @@ export function person(): string {
 /** Asks a person; where nobody can be asked, the answer is yes. */
 export async function agreed(terminal: Terminal, question: string): Promise<boolean> {
   if (!terminal.asks) return true
-  return /^y(es)?$/i.test((await answer(terminal, `${question} [y/N] `)).trim())
+  const said = await answer(terminal, `${question} [y/N] `)
+  return /^y(es)?$/i.test(said?.trim() ?? '')
 }
 
+/** Nothing if it is interrupted, or there is nobody any more. */
 async function answer(
-  { streams: { stdin, stdout } }: Terminal,
+  terminal: Terminal,
   question: string,
-  signal?: AbortSignal,
-): Promise<string> {
-  const lines = createInterface({ input: stdin, output: stdout })
+  ended?: AbortSignal,
+): Promise<string | undefined> {
+  const { stdin: input, stdout: output } = terminal.streams
+  const lines = createInterface({ input, output })
+  const interrupted = new AbortController()
+  const interrupt = (): void => interrupted.abort()
+  lines.on('SIGINT', interrupt).on('close', interrupt)
+  ended?.addEventListener('abort', interrupt)
+  terminal.isAsking = true
   try {
-    return await lines.question(question, signal === undefined ? {} : { signal })
+    return await lines.question(question, { signal: interrupted.signal })
+  } catch {
+    return undefined
   } finally {
+    terminal.isAsking = false
     lines.close()
   }
 }
@@ -85,6 +96,7 @@ class Interruption {
   private leave: () => void = () => undefined
   private readonly asking = new AbortController()
   private isAsked = false
+  private isOver = false
 
   constructor(
     private readonly rollout: RunningRollout,
@@ -97,6 +109,7 @@ class Interruption {
   }
 
   end(): void {
+    this.isOver = true
     process.off('SIGINT', this.interrupted)
     process.off('SIGTERM', this.terminated)
     this.asking.abort()
@@ -117,9 +130,9 @@ class Interruption {
       return
     }
     const question = '\nCancel the rollout, or leave it to the fleet? [c/l, Ctrl-C cancels] '
-    const said = await answer(terminal, question, this.asking.signal).catch(() => 'c')
-    if (/^l/i.test(said.trim())) await this.leaveToFleet()
-    else await this.cancel()
+    const said = await answer(terminal, question, this.asking.signal)
+    if (said !== undefined && /^l/i.test(said.trim())) await this.leaveToFleet()
+    else if (!this.isOver) await this.cancel()
   }
 
   private async cancel(): Promise<void> {

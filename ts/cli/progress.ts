@@ -34,6 +34,11 @@ class LiveLines {
 
   private draw({ stages }: ExecutionLog): void {
     const { terminal } = this
+    if (terminal.isAsking) {
+      // What was drawn is above the question.
+      this.height = 0
+      return
+    }
     if (this.height > 0) terminal.streams.stdout.write(`\u001B[${this.height}A\u001B[J`)
     for (const stage of stages) terminal.line(terminal.fit(stageLine(stage, terminal)))
     this.height = stages.length
@@ -73,7 +78,7 @@ class PlainLines {
 function stageLine(stage: StageLog, terminal: Terminal): string {
   const name = stage.stage.padEnd(26)
   const time = stage.status === 'pending' || stage.status === 'skipped' ? '' : seconds(stage.duration_ms)
-  const said = stage.status === 'skipped' ? 'skipped' : summary(stage)
+  const said = stage.status === 'skipped' ? 'skipped' : stage.status === 'pending' ? '' : summary(stage)
   return `${terminal.status(stage.status)} ${name}${time.padStart(8)}  ${said}`.trimEnd()
 }
 

@@ -31,6 +31,8 @@ const OF_LEVEL: Record<TopologyFinding['level'], Colour> = { fault: 'red', warni
 
 export class Terminal {
   readonly isTerminal: boolean
+  /** Is somebody being asked? Then nothing is to be written over the question. */
+  isAsking = false
   private readonly hasColours: boolean
 
   constructor(
@@ -44,7 +46,7 @@ export class Terminal {
   }
 
   get width(): number {
-    return Math.max(NARROWEST, this.isTerminal ? (this.streams.stdout.columns ?? WIDTH) : WIDTH)
+    return Math.max(NARROWEST, this.isTerminal ? this.streams.stdout.columns || WIDTH : WIDTH)
   }
 
   /** Can somebody be asked? */
