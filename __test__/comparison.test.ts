@@ -165,10 +165,14 @@ test('a key that only the other policy reads, and that throws, fails no request'
   })
 })
 
+/** A rule for each of these keys. */
+function rulesOf(keys: string[]): NonNullable<PolicyDefinition['rules']> {
+  return keys.map((name) => ({ name, per: name, quota: 3 }))
+}
+
 test('two policies may ask for twice as many keys as one', async () => {
   const names = Array.from({ length: 32 }, (_, index) => `key-${index}`)
   const keys = Object.fromEntries(names.map((name) => [name, () => name]))
-  const rulesOf = (some: string[]) => some.map((name) => ({ name, per: name, quota: 3 }))
   const live = { defaultQuota: 100, rules: rulesOf(names.slice(0, 16)) }
   await using service = await served(live, { options: { keys } })
   const definition = { defaultQuota: 100, burstAllowance: 0, rules: rulesOf(names.slice(16)) }
