@@ -165,6 +165,11 @@ test('a key that only the other policy reads, and that throws, fails no request'
   })
 })
 
+/** A rule for each of these keys. */
+function rulesOf(keys: string[]): NonNullable<PolicyDefinition['rules']> {
+  return keys.map((name) => ({ name, per: name, quota: 3 }))
+}
+
 test('two policies may ask for twice as many keys as one', async () => {
   const names = Array.from({ length: 32 }, (_, index) => `key-${index}`)
   const keys = Object.fromEntries(names.map((name) => [name, () => name]))
