@@ -837,5 +837,6 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.Channel = nativeBinding.Channel
 module.exports.CompiledPolicy = nativeBinding.CompiledPolicy
+module.exports.FleetObserver = nativeBinding.FleetObserver
 module.exports.Gate = nativeBinding.Gate
 module.exports.PolicyDraft = nativeBinding.PolicyDraft

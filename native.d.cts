@@ -27,13 +27,22 @@ export declare class CompiledPolicy {
   get hash(): string
 }
 
+/** One who takes part in a fleet's rollouts without deciding on requests. */
+export declare class FleetObserver {
+  constructor(namespace: string, sharing: string, process: string)
+  /** Connects to the first backend; resolves once what the fleet has agreed on was read. */
+  connect(): Promise<string>
+  propose(policy: CompiledPolicy, options: string): Promise<string>
+  rollBack(to: number, options: string): Promise<string>
+  askRollout(what: string, by: string): Promise<string>
+  fleet(): string
+  audit(count: number): Promise<string>
+  inspect(): Promise<string>
+  /** Leaves the fleet; resolves once that is known there, or within a second. */
+  close(): Promise<string>
+}
+
 export declare class Gate {
-  constructor(channel: Channel, namespace: string, policy: CompiledPolicy, maxKeys: number, keyShare: number, refreshes: boolean, sharing?: string | undefined | null)
-  /** Its number among the limiters of its environment. */
-  get id(): number
-  needs(): GateNeeds
-  /** The number of a rule, in the policy that [`Gate::needs`] speaks of; -1 for a name that none has. */
-  ruleNamed(name: string): number
   /**
    * The number by which a request asks for a rule; -1 for a name that none has. While two policies are compared, a rule that only
    * the other one has is asked for, too, by a number past those of the policy that [`Gate::needs`] speaks of.
@@ -51,6 +60,34 @@ export declare class Gate {
    * limiter itself failed on it?
    */
   ended(comparison: number, serverError: boolean, limiterError: boolean): void
+  /** Resolves once every backend has answered, or has failed to, once. */
+  connect(): Promise<void>
+  /** Calls a function with what is new at the backends, in JSON, as long as its environment lives. */
+  onNews(callback: (arg: string) => void): void
+  /** How each backend is doing, in JSON. */
+  backends(): string
+  /** How many instances live. */
+  instances(): number
+  /** Proposes a policy to the fleet; resolves to what the rollout is called, once it has begun. */
+  propose(policy: CompiledPolicy, options: string): Promise<string>
+  /** Goes back to a revision, or to the last good one (-1); or cancels the rollout that is under way. */
+  rollBack(to: number, options: string): Promise<string>
+  /** Asks something of the rollout that is under way: `confirm` or `cancel`. */
+  askRollout(what: string, by: string): Promise<string>
+  /** What is known of the fleet and its rollouts, in JSON. */
+  fleet(): string
+  /** The newest entries of the audit trail, in JSON. */
+  audit(count: number): Promise<string>
+  /** What each backend was found to be, in JSON. */
+  inspect(): Promise<string>
+  /** Gives leases back, if all limiters that share them leave; resolves when that is done, within a second. */
+  drain(): Promise<void>
+  constructor(channel: Channel, namespace: string, policy: CompiledPolicy, maxKeys: number, keyShare: number, refreshes: boolean, sharing?: string | undefined | null)
+  /** Its number among the limiters of its environment. */
+  get id(): number
+  needs(): GateNeeds
+  /** The number of a rule, in the policy that [`Gate::needs`] speaks of; -1 for a name that none has. */
+  ruleNamed(name: string): number
   /** The names of the tiers of the policy in force, in the order in which tenants' rows number them. */
   tiers(): Array<string>
   examine(request: Said): number
@@ -87,16 +124,6 @@ export declare class Gate {
   stats(): GateStats
   /** Sweeps the table, in the background: buckets that are full again are dropped. */
   sweep(): void
-  /** Resolves once every backend has answered, or has failed to, once. */
-  connect(): Promise<void>
-  /** Calls a function with what is new at the backends, in JSON, as long as its environment lives. */
-  onNews(callback: (arg: string) => void): void
-  /** How each backend is doing, in JSON. */
-  backends(): string
-  /** How many instances live. */
-  instances(): number
-  /** Gives leases back, if all limiters that share them leave; resolves when that is done, within a second. */
-  drain(): Promise<void>
   close(): void
 }
 

@@ -165,10 +165,14 @@ test('a key that only the other policy reads, and that throws, fails no request'
   })
 })
 
+/** A rule for each of these keys. */
+function rulesOf(keys: string[]): NonNullable<PolicyDefinition['rules']> {
+  return keys.map((name) => ({ name, per: name, quota: 3 }))
+}
+
 test('two policies may ask for twice as many keys as one', async () => {
   const names = Array.from({ length: 32 }, (_, index) => `key-${index}`)
   const keys = Object.fromEntries(names.map((name) => [name, () => name]))
-  const rulesOf = (some: string[]) => some.map((name) => ({ name, per: name, quota: 3 }))
   const live = { defaultQuota: 100, rules: rulesOf(names.slice(0, 16)) }
   await using service = await served(live, { options: { keys } })
   const definition = { defaultQuota: 100, burstAllowance: 0, rules: rulesOf(names.slice(16)) }
@@ -269,3 +273,8 @@ test('a comparison goes on when a tenant is given another quota meanwhile', asyn
   const { requests, conforming, now_denied } = talliesOf(service.limiter).judged
   assert.deepEqual([requests, conforming, now_denied], [4, 4, 3])
 })
+
+/** A rule for each key, kept per it. */
+function rulesOf(keys: readonly string[]) {
+  return keys.map((name) => ({ name, per: name, quota: 3 }))
+}

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tollgate_core::comparison::{Comparison, Judge, Side};
+use tollgate_core::lease::{OnFailure, Settings};
 use tollgate_core::path::Method;
 use tollgate_core::rollout::{Judged, Micros, Outcomes, Round};
-use tollgate_core::{Engine, Gate, Nanos, Request, Ruling, Scope, Subject};
+use tollgate_core::{Engine, Epoch, Gate, KeyHasher, Nanos, Request, Ruling, Scope, Subject};
 
 mod policies;
 
@@ -271,6 +272,31 @@ fn what_the_service_blocks_says_nothing_of_a_policy() {
 }
 
 #[test]
+fn what_waits_for_a_lease_is_not_judged_on_either_side() {
+    let shared = |json: &str| {
+        let settings = Settings {
+            instance: 1,
+            interval: Nanos::from_millis(100),
+            time_to_live: Nanos::from_secs(2),
+            credit: 0,
+            on_failure: OnFailure::Local,
+        };
+        let (hasher, policy) = (KeyHasher::with_secret(3, 5), compiled(&parsed(json), []));
+        Arc::new(Engine::shared(hasher, policy, roomy(), Epoch::default(), settings).unwrap())
+    };
+    for (live, other) in [(engine(&quota(5)), shared(&quota(5))), (shared(&quota(5)), engine(&quota(5)))] {
+        let comparison = Comparison::new(Arc::clone(&other), ROUND, Micros::ZERO, Side::Old);
+        let mut compared = Compared::with(&live, &Arc::new(comparison));
+        for _ in 0..3 {
+            compared.decide(&tenant("acme"), 1, Nanos::ZERO);
+        }
+        assert_eq!(compared.judged(), Judged::default());
+        let left = other.gate().peek(Subject::Tenant, b"acme", 1, Nanos::ZERO).remaining;
+        assert_eq!(left, 5, "and nothing is charged");
+    }
+}
+
+#[test]
 fn a_rule_that_only_the_other_policy_has_is_asked_for_past_the_rules_of_the_live_one() {
     let rule = r#"{ "name": "export", "match": { "path": ["/export"] }, "quota": 1, "windowMs": 60000 }"#;
     let mut compared = Compared::new(&with_rules(10, OLD), &with_rules(10, rule), Side::Old);
@@ -344,7 +370,7 @@ fn a_flood_of_one_tenant_keeps_within_its_bounds_under_either_policy() {
 #[test]
 fn threads_count_every_request_once() {
     const THREADS: usize = 4;
-    const EACH: u64 = 20_000;
+    const EACH: usize = 20_000;
     let live = engine(&quota(1_000_000));
     let comparison = Arc::new(Comparison::new(engine(&quota(100)), ROUND, Micros::ZERO, Side::Old));
     std::thread::scope(|scope| {
@@ -352,13 +378,13 @@ fn threads_count_every_request_once() {
             scope.spawn(|| {
                 let mut compared = Compared::with(&live, &comparison);
                 for request in 0..EACH {
-                    compared.decide(&tenant(TENANTS[request as usize % 4]), 1, Nanos::ZERO);
+                    compared.decide(&tenant(TENANTS[request % 4]), 1, Nanos::ZERO);
                 }
             });
         }
     });
     let tallies = comparison.tallies();
-    let all = THREADS as u64 * EACH;
+    let all = (THREADS * EACH) as u64;
     let judged = Judged { requests: all, conforming: all, now_denied: all - 400, ..Judged::default() };
     assert_eq!(tallies.judged, judged);
     for tenant in &tallies.tenants {

@@ -71,8 +71,8 @@ impl Judge {
         cost: u64,
         now: Nanos,
     ) {
+        self.ruling.clear();
         if !self.decide(policy, ruling, request, cost, now) {
-            self.ruling.clear();
             return;
         }
         let other = Verdict::of(&self.ruling);
