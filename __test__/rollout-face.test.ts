@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import { after, test, type TestContext } from 'node:test'
 import {
   enforceRateLimitPolicy,
+  TollgateClosedError,
   TollgateConfigError,
   TollgateRolloutError,
   type AlertEvent,
@@ -166,6 +167,18 @@ test('too little traffic until the deadline is inconclusive, and the policy is r
   assert.equal(statusOf(rollout, 'traffic_validation'), 'inconclusive')
   assert.equal(limiter.peek('acme').limit, 120)
   await until('it is an alert', () => alerts.some(({ kind }) => kind === 'policy-rolled-back'))
+})
+
+test('whoever waits for a rollout of a limiter that closes is told so', async (t) => {
+  const limiter = await limiterOf(t, { rollout: { observationWindow: '1h', deadline: '1h' } })
+  const rollout = limiter.applyPolicy({ defaultQuota: 50 })
+  await until('traffic is looked at', () => statusOf(rollout, 'traffic_validation') === 'running')
+  const refused = assert.rejects(rollout, TollgateClosedError)
+  await limiter.close()
+  await refused
+  await assert.rejects(limiter.applyPolicy({}), TollgateClosedError)
+  await assert.rejects(limiter.rollback(), TollgateClosedError)
+  await assert.rejects(limiter.history(), TollgateClosedError)
 })
 
 test('a policy that would refuse too much of what a tenant sends is rolled back, and says whose', async (t) => {

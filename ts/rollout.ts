@@ -206,7 +206,7 @@ export class RunningRollout<Result extends RolloutResult = RolloutResult> implem
     for (const { event, revision, to, reason } of own) {
       if (event === 'locked' && revision !== undefined) return { status: 'locked', revision }
       if (event === 'rolled_back' && to !== undefined) {
-        return { status: 'rolled_back', revision: to, reason: JSON.stringify(reason) }
+        return { status: 'rolled_back', revision: to, reason: reason?.name.replaceAll('_', ' ') ?? '' }
       }
     }
     return undefined
@@ -235,7 +235,7 @@ interface AuditJson {
   event: string
   revision?: RolloutOutcome['revision']
   to?: RolloutOutcome['revision']
-  reason?: unknown
+  reason?: { name: string }
 }
 
 /** Events on their way to somebody who may be slow: of what is new in one stage, only the last is kept. */
