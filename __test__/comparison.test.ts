@@ -273,8 +273,3 @@ test('a comparison goes on when a tenant is given another quota meanwhile', asyn
   const { requests, conforming, now_denied } = talliesOf(service.limiter).judged
   assert.deepEqual([requests, conforming, now_denied], [4, 4, 3])
 })
-
-/** A rule for each key, kept per it. */
-function rulesOf(keys: readonly string[]) {
-  return keys.map((name) => ({ name, per: name, quota: 3 }))
-}
