@@ -116,6 +116,8 @@ test('plan reads policies in JSON, YAML and modules, and compares them', async (
   assert.match(stdout, /default\.quota: 50 → 20\n/)
   assert.match(stdout, /tenant "acme" is new: 7\n/)
   assert.match((await tollgate(['plan', fifty, '--against', fifty])).stdout, /changes none/)
+  const rule = (await tollgate(['plan', ten, '--against', fifty])).stdout
+  assert.match(rule, /rule "search" is new: per \["tenant","region"\], .*quota 5, .*window 1m\n/)
 })
 
 test('explain says what a policy makes of a request', async () => {

@@ -168,6 +168,29 @@ test('too little traffic until the deadline is inconclusive, and the policy is r
   await until('it is an alert', () => alerts.some(({ kind }) => kind === 'policy-rolled-back'))
 })
 
+test('a policy that would refuse too much of what a tenant sends is rolled back, and says whose', async (t) => {
+  const policyDefinition = {
+    defaultQuota: 1_000_000,
+    burstAllowance: 0,
+    tenantOverrides: { acme: 1_000_000 },
+  }
+  const limiter = await limiterOf(t, { policyDefinition })
+  const traffic = setInterval(() => {
+    for (let request = 0; request < 10; request += 1) limiter.tryConsume('acme')
+  }, 5)
+  t.after(() => clearInterval(traffic))
+  const options = { rollout: { observationWindow: '20s', minSamples: 50 } }
+  const rollout = limiter.applyPolicy({ ...policyDefinition, tenantOverrides: { acme: 5 } }, options)
+  const { status, reason, log } = await rollout
+  assert.equal(status, 'rolled_back')
+  assert.match(reason!, /^decision_flips is 0\.\d+ .* of the (fleet|tenant "acme")$/)
+  const validation = log.stages.find((stage) => stage.stage === 'traffic_validation')!
+  assert.equal(validation.status, 'failed')
+  const failed = validation.threshold_checks.filter(({ verdict }) => verdict === 'failed')
+  assert.ok(failed.some(({ scope }) => scope !== 'fleet' && scope.tenant.name === 'acme'))
+  assert.ok(failed.every(({ value, threshold }) => value > threshold && threshold === 0.05))
+})
+
 test('a fleet', async (t) => {
   const redis = await redisServer({ after })
   const fleet = new Fleet({ after })
@@ -187,7 +210,9 @@ test('a fleet', async (t) => {
 
     await t.test('comes to another policy, which every instance enforces', async () => {
       const policies: PolicyEvent[] = []
+      const rollouts: string[] = []
       limiter.on('policy', (event) => policies.push(event))
+      limiter.on('rollout', ({ kind }) => rollouts.push(kind))
       const rollout = limiter.applyPolicy({ defaultQuota: 50, burstAllowance: 0 }, { proposer: 'a test' })
       const { status, revision, log } = await confirmed(rollout)
       assert.deepEqual([status, revision], ['locked', 2])
@@ -215,6 +240,7 @@ test('a fleet', async (t) => {
       await until('it is told', () =>
         policies.some(({ kind, revision: number }) => kind === 'applied' && number === 2),
       )
+      await until('its end is told', () => rollouts.at(-1) === 'locked')
       const { entries } = await limiter.history()
       assert.ok(entries.some(({ event, by }) => event === 'proposed' && by === 'a test'))
     })

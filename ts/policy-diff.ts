@@ -1,6 +1,7 @@
 /** How a policy differs from another, one line for each difference. */
 
-import type { PolicySpec } from './policy-spec.ts'
+import ms from 'ms'
+import type { LimitSpec, PolicySpec } from './policy-spec.ts'
 import type { PolicySettings } from './options.ts'
 import { printed } from './printed.ts'
 import { isObject } from './schema/value.ts'
@@ -14,8 +15,8 @@ export function specDiff(from: PolicySpec, to: PolicySpec): string[] {
   const { rules: rulesBefore, tiers: tiersBefore, ...before } = from
   const { rules: rulesAfter, tiers: tiersAfter, ...after } = to
   return [
-    ...fields('', before, after),
-    ...entries('tier', new Map(Object.entries(tiersBefore)), new Map(Object.entries(tiersAfter))),
+    ...fields('', withWindow(before), withWindow(after)),
+    ...entries('tier', limits(tiersBefore), limits(tiersAfter)),
     ...entries('rule', new Map(rulesBefore.map(byName)), new Map(rulesAfter.map(byName))),
   ]
 }
@@ -43,7 +44,20 @@ function tenantsOf(overrides: unknown): Map<string, unknown> | undefined {
 }
 
 function byName({ name, ...rule }: PolicySpec['rules'][number]): [string, unknown] {
-  return [name, rule]
+  return [name, readable(rule)]
+}
+
+function limits(tiers: PolicySpec['tiers']): Map<string, unknown> {
+  return new Map(Object.entries(tiers).map(([name, limit]) => [name, readable(limit)]))
+}
+
+function withWindow<Rest extends Pick<PolicySpec, 'default'>>(rest: Rest): unknown {
+  return { ...rest, default: readable(rest.default) }
+}
+
+/** Windows as policies give them. */
+function readable({ windowMs, ...limit }: { windowMs?: LimitSpec['windowMs'] | undefined }): unknown {
+  return { ...limit, window: typeof windowMs === 'number' ? ms(windowMs) : windowMs }
 }
 
 function byTenant({ tenant, ...own }: { tenant: string }): [string, unknown] {

@@ -36,12 +36,13 @@ export interface InspectedNode {
 
 /** The instances of a fleet; a process by itself is told of by {@link workerFindings}. */
 export function instanceFindings({ reports, record }: FleetState): TopologyFinding[] {
-  const named = reports.filter(({ host }) => host !== '')
+  const deciding = reports.filter(({ host, role }) => host !== '' && role === 'instance')
+  const named = deciding.toSorted((one, other) => Number(one.pid) - Number(other.pid))
   const findings = named.map((report): TopologyFinding => {
     const { host, pid, node_version, package_version, role, enforces } = report
     const revision = enforces?.number ?? null
     const at = revision === null ? 'not in service' : `at revision ${revision}`
-    const text = `${host}, process ${pid}: ${role}, Node ${node_version}, tollgate ${package_version}, ${at}`
+    const text = `${host}, process ${pid}: Node ${node_version}, tollgate ${package_version}, ${at}`
     return { kind: 'instance', level: 'info', text, host, pid, node_version, package_version, role, revision }
   })
   const versions = new Set(named.map((report) => report.package_version))
