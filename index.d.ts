@@ -1022,8 +1022,11 @@ interface Limiter extends AsyncDisposable {
      * the namespace has applied it. Changes that come together are made together. The change lasts until tenants are loaded again, or
      * another policy is applied.
      *
-     * Limiters that join the namespace later name the policy that it began with; they get these changes too.
+     * Limiters that join the namespace later name the policy that it began with; they get these changes too. With `backends` the change
+     * is made at all instances of the fleet, those that start later among them, and is in {@link Limiter.history}; Redis has the hash of
+     * the tenant's name. It is upon the active policy: a rollout to another one ends it.
      * @throws {@link TollgateConfigError} (as a rejection) for a quota that is not accepted; nothing has changed then.
+     * {@link TollgateRolloutError} if the first backend does not answer.
      * @example
      * await limiter.upsertTenant('acme', { quota: 500, burst: 50 })
      */

@@ -11,6 +11,8 @@ export interface Slice {
   refused: Partial<Record<Reason, number>>
   /** Admitted by the tenant. */
   tenants: Record<string, number>
+  /** The limits by which each tenant was decided, as they changed; where a load asks for that. */
+  limits: Record<string, number[]>
   /** The longest that a decision was waited for, in milliseconds. */
   longestWait: number
   /** The longest that the event loop came late, in milliseconds. */
@@ -18,7 +20,16 @@ export interface Slice {
 }
 
 export function emptySlice(from: number): Slice {
-  return { from, to: from, admitted: 0, refused: {}, tenants: {}, longestWait: 0, longestStall: 0 }
+  return {
+    from,
+    to: from,
+    admitted: 0,
+    refused: {},
+    tenants: {},
+    limits: {},
+    longestWait: 0,
+    longestStall: 0,
+  }
 }
 
 /** Slices of any number of instances. */

@@ -17,12 +17,16 @@ export interface Load {
   perSecond?: number | undefined
   /** Tells what it has seen so often, in milliseconds. Default: 100. */
   tellEvery?: number
+  /** Tells by which limits each tenant was decided. */
+  limits?: boolean
 }
+
+type Told = Pick<Decision, 'allowed' | 'reason'> & Partial<Pick<Decision, 'limit'>>
 
 /** What load is put on. */
 export interface Loaded {
-  consume(tenant: string): Promise<Pick<Decision, 'allowed' | 'reason'>>
-  tryConsume(tenant: string): Pick<Decision, 'allowed' | 'reason'>
+  consume(tenant: string): Promise<Told>
+  tryConsume(tenant: string): Told
 }
 
 /** How often the event loop's delay is sampled, in milliseconds; a sample is the delay and this. */
@@ -50,6 +54,10 @@ export async function hammer(on: Loaded, load: Load, told: (slice: Slice) => voi
       const asked = performance.now()
       const decision = load.way === 'consume' ? await on.consume(tenant) : on.tryConsume(tenant)
       slice.longestWait = Math.max(slice.longestWait, performance.now() - asked)
+      if (load.limits === true && decision.limit !== undefined) {
+        const limits = (slice.limits[tenant] ??= [])
+        if (limits.at(-1) !== decision.limit) limits.push(decision.limit)
+      }
       if (decision.allowed) {
         slice.admitted += 1
         slice.tenants[tenant] = (slice.tenants[tenant] ?? 0) + 1

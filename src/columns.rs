@@ -1,5 +1,6 @@
 //! Rows of tenants as JavaScript gives them: a column of names, and columns of numbers.
 
+use serde::{Deserialize, Serialize};
 use tollgate_core::policy::Declared;
 use tollgate_core::{Algorithm, Grant, Nanos, Window};
 
@@ -26,6 +27,19 @@ impl<'a> Columns<'a> {
         Self { quotas, bursts, windows_ms, kinds }
     }
 
+    /// Each row's numbers.
+    pub fn each(&self) -> impl Iterator<Item = Row> {
+        let numbers = self.quotas.iter().zip(self.bursts).zip(self.windows_ms).zip(self.kinds);
+        numbers.map(|(((&quota, &burst), &window_ms), &kind)| Row {
+            // JSON has no other numbers.
+            quota: quota.is_finite().then_some(quota),
+            unlimited: quota == f64::INFINITY,
+            burst,
+            window_ms,
+            kind,
+        })
+    }
+
     /// The rows.
     ///
     /// # Errors
@@ -43,6 +57,25 @@ impl<'a> Columns<'a> {
                 Ok((name, declared(*quota, *burst, *window, *kind)?))
             })
             .collect()
+    }
+}
+
+/// One row's numbers, as they are kept: without a quota it is that of the row's tier, or there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    quota: Option<f64>,
+    unlimited: bool,
+    burst: f64,
+    window_ms: f64,
+    kind: f64,
+}
+
+impl Row {
+    /// # Errors
+    /// A number that means nothing.
+    pub fn declared(&self) -> Result<Declared> {
+        let without = if self.unlimited { f64::INFINITY } else { f64::NAN };
+        declared(self.quota.unwrap_or(without), self.burst, self.window_ms, self.kind)
     }
 }
 

@@ -11,6 +11,7 @@ use tollgate_core::rollout::{Process, Proposal, Role, Settings, Strategy, Tallie
 use tollgate_redis::control::Store;
 use tollgate_redis::deployment::{Comparing, Deployment, Member, Policies};
 
+use crate::amendment::Amendment;
 use crate::compiled::{Definition, drafted};
 use crate::error::{Result, config};
 use crate::namespace::{InForce, Space};
@@ -139,6 +140,13 @@ impl Policies for Shelf {
         self.in_force.replace(definition, false, replace).map(drop).map_err(|error| error.to_string())
     }
 
+    fn amend(&self, amendments: &[Vec<u8>]) -> std::result::Result<(), String> {
+        let amendments = amendments.iter().map(|bytes| Amendment::read(bytes));
+        let amendments: Vec<Amendment> = amendments.collect::<std::result::Result<_, _>>()?;
+        let change = |draft: &mut Draft| amendments.iter().try_for_each(|amendment| amendment.amend(draft));
+        self.engine.amend(change, crate::clock::now()).map_err(|error| error.to_string())?
+    }
+
     fn compare(&self, comparing: Option<Comparing>) {
         if let Some(space) = self.space.upgrade() {
             space.judge(comparing.and_then(|comparing| Some((comparing, self.compiled(comparing.other)?))));
@@ -182,6 +190,10 @@ impl Policies for NoPolicies {
 
     fn enforce(&self, _hash: ImageHash) -> std::result::Result<(), String> {
         Err("an observer decides on nothing".to_owned())
+    }
+
+    fn amend(&self, _amendments: &[Vec<u8>]) -> std::result::Result<(), String> {
+        Ok(())
     }
 
     fn compare(&self, _comparing: Option<Comparing>) {}

@@ -321,7 +321,7 @@ impl Gate {
         }
     }
 
-    fn engine(&self) -> error::Result<Arc<Engine>> {
+    pub(super) fn engine(&self) -> error::Result<Arc<Engine>> {
         let mut sessions = self.sessions.borrow_mut();
         let gate = sessions.get(self.id).and_then(|(session, _)| session.gate());
         gate.map(|gate| Arc::clone(gate.engine())).ok_or_else(closed)

@@ -2,7 +2,8 @@
 //!
 //! It converts values, reads the clock, and keeps one engine per namespace; every decision is `tollgate_core`'s.
 //!
-//! 1. [`compiled`]: a policy, read from JavaScript ([`columns`] of tenants) and compiled. [`amend`]: changes of one in force.
+//! 1. [`compiled`]: a policy, read from JavaScript ([`columns`] of tenants) and compiled. [`amend`]: changes of one in force; [`amendment`]: as a fleet's store
+//!    keeps them.
 //! 2. [`namespace`]: the process's engines, by name.
 //! 3. [`gate`]: one environment's handle on an engine; ordinary `#[napi]` functions.
 //! 4. [`channel`]: all limiters of an environment; [`session`]: one of them; [`tickets`]: what it may give back.
@@ -19,6 +20,7 @@
 #![allow(unreachable_pub, reason = "what is exported to JavaScript is public to the macros alone")]
 
 mod amend;
+mod amendment;
 mod answer;
 mod arguments;
 mod channel;

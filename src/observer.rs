@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use napi::Env;
@@ -9,18 +10,21 @@ use napi::bindgen_prelude::Object;
 use napi_derive::napi;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tollgate_core::rollout::audit;
 use tollgate_core::rollout::{Process, Role, Wish as Asked};
-use tollgate_redis::control::{Control, Store};
+use tollgate_redis::control::{Control, Refused, Store};
 use tollgate_redis::deployment::{Deployment, Member, NotDone, Seen};
 use tollgate_redis::inspect::Inspection;
 use tollgate_redis::{Backend, Connection};
 
+use crate::amendment::Amendment;
 use crate::compiled::CompiledPolicy;
 use crate::deploying::{NoPolicies, Wish, stored};
 use crate::error::{Result, config, internal};
 use crate::promised::promised;
 use crate::sharing::{Sharing, runtime};
+
+/// An instance that has made no amendment in this time takes no part in the fleet.
+const LONGEST_AMENDMENT: Duration = Duration::from_secs(10);
 
 /// Proposes a policy.
 pub fn propose<'env>(
@@ -73,6 +77,46 @@ pub fn known(deployment: &Deployment) -> Result<String> {
     text(&json!({ "record": record, "reports": reports, "log": log, "failure": failure }))
 }
 
+/// Amends the fleet's policy; resolves once this instance has made the amendment, too: others hear of it at the same time.
+pub fn amend<'env>(
+    env: &'env Env,
+    deployment: &Deployment,
+    store: impl Fn() -> Option<Store> + Send + Sync + 'static,
+    amendment: &Amendment,
+    by: &str,
+) -> Result<Object<'env>> {
+    let (bytes, entry) = (amendment.bytes()?, amendment.entry(by)?);
+    let mut seen = deployment.seen();
+    promised(env, async move {
+        let unknown = || "the fleet's state is not at hand: the first backend is not connected".to_owned();
+        let made = async {
+            loop {
+                let revision = {
+                    let known = seen.wait_for(|seen| seen.record.is_some()).await.map_err(|_| unknown())?;
+                    known.record.as_ref().map_or(0, |record| record.active.number)
+                };
+                let store = store().ok_or_else(unknown)?;
+                let number = match store.amend(revision, &bytes, std::slice::from_ref(&entry)).await {
+                    Ok(number) => number,
+                    // A rollout has ended this moment: the amendment is made upon what came of it, once that is known here.
+                    Err(Refused::RevisionChanged { revision: active }) => {
+                        let is_known = |seen: &Arc<Seen>| {
+                            seen.record.as_ref().is_some_and(|record| record.active.number >= active)
+                        };
+                        seen.wait_for(is_known).await.map_err(|_| unknown())?;
+                        continue;
+                    }
+                    Err(refused) => return Err(refused.to_string()),
+                };
+                let is_made = |seen: &Arc<Seen>| seen.amended.is_some_and(|made| made >= (revision, number));
+                seen.wait_for(is_made).await.map_err(|_| unknown())?;
+                return Ok(String::new());
+            }
+        };
+        tokio::time::timeout(LONGEST_AMENDMENT, made).await.unwrap_or_else(|_| Err(unknown()))
+    })
+}
+
 /// The newest entries of the audit trail, in JSON, and whether the trail is whole.
 pub fn audited(env: &Env, store: Option<Store>, count: u32) -> Result<Object<'_>> {
     promised(env, async move {
@@ -83,7 +127,7 @@ pub fn audited(env: &Env, store: Option<Store>, count: u32) -> Result<Object<'_>
             .entries
             .iter()
             .map(|entry| {
-                let said = serde_json::from_slice::<audit::Entry>(&entry.bytes);
+                let said = serde_json::from_slice::<Value>(&entry.bytes);
                 json!({ "number": entry.number, "at": entry.at, "said": said.ok() })
             })
             .collect();

@@ -9,7 +9,7 @@ import { fleetIssue, settingsJson, type FleetSettings } from './fleet-settings.t
 import { grantsOf, type Grant, type Grants } from './grant.ts'
 import { answers, type Inquiry } from './inquiry.ts'
 import { LimitsRecord, openRecord, QUOTA } from './ledger.ts'
-import { addon, answer, Asked, channel, MOST_KEYS, Outcome, Slot, translated } from './native.ts'
+import { addon, answer, Asked, channel, MOST_KEYS, Outcome, Slot, refusedBy, translated } from './native.ts'
 import type {
   NativeCompiledPolicy,
   NativeDeployment,
@@ -92,6 +92,7 @@ export class Gate {
   private id: number
   private readonly hot: NativeHot
   private readonly clock: (() => number) | undefined
+  private readonly fleet: FleetSettings | undefined
   private needs = UNREAD
   private byRules = false
   private record = LimitsRecord.NONE
@@ -102,6 +103,7 @@ export class Gate {
   constructor(policy: NativeCompiledPolicy, settings: GateSettings) {
     this.clock = settings.clock
     const { namespace, maxKeys, keyShare, refreshes, fleet } = settings
+    this.fleet = fleet
     const { channel: way, hot } = channel()
     this.tick()
     try {
@@ -365,18 +367,26 @@ export class Gate {
   async amend(granted: readonly [string, Grant][], removed: string[]): Promise<boolean[]> {
     const column = (pick: (grant: Grant) => number): Float64Array =>
       Float64Array.from(granted, ([, grant]) => pick(grant))
+    const rows = [
+      granted.map(([name]) => name),
+      column(({ quota }) => quota),
+      column(({ burst }) => burst),
+      column(({ windowMs }) => windowMs),
+      column(({ kind }) => kind),
+      removed,
+    ] as const
     this.tick()
     try {
-      return await this.native.amend(
-        granted.map(([name]) => name),
-        column(({ quota }) => quota),
-        column(({ burst }) => burst),
-        column(({ windowMs }) => windowMs),
-        column(({ kind }) => kind),
-        removed,
-      )
+      if (this.fleet === undefined) return await this.native.amend(...rows)
+      const were = this.native.named(removed)
+      await this.native.amendFleet(...rows, this.fleet.rollout.proposer)
+      return were
     } catch (error) {
-      throw translated(error, 'quota', 'this quota')
+      const { code } = error as { code?: unknown }
+      // What the fleet refuses has no code of the addon's.
+      throw code === 'GenericFailure' && this.fleet !== undefined
+        ? refusedBy(error, null)
+        : translated(error, 'quota', 'this quota')
     }
   }
 

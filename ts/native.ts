@@ -196,6 +196,18 @@ export interface NativeGate extends NativeSharing, NativeDeployment {
     kinds: Float64Array,
     removed: string[],
   ): Promise<boolean[]>
+  /** The same at all instances of the fleet, by somebody; resolves once it is in force here. */
+  amendFleet(
+    names: string[],
+    quotas: Float64Array,
+    bursts: Float64Array,
+    windowsMs: Float64Array,
+    kinds: Float64Array,
+    removed: string[],
+    by: string,
+  ): Promise<string>
+  /** Which of these tenants the policy in force names. */
+  named(names: string[]): boolean[]
   stats(): {
     keys: number
     slots: number

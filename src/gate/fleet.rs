@@ -1,12 +1,17 @@
 //! What concerns the fleet that a limiter belongs to: its backends, and its rollouts.
 
+#![allow(clippy::too_many_arguments, reason = "columns")]
+
 use std::sync::Arc;
 
 use napi::Env;
-use napi::bindgen_prelude::{AsyncTask, Function, Object};
+use napi::bindgen_prelude::{AsyncTask, Float64Array, Function, Object};
 use napi_derive::napi;
+use tollgate_core::policy::Draft;
 
 use super::Gate;
+use crate::amendment::Amendment;
+use crate::columns::Columns;
 use crate::compiled::CompiledPolicy;
 use crate::error::{self, closed};
 use crate::namespace::Space;
@@ -70,6 +75,36 @@ impl Gate {
     #[napi(catch_unwind)]
     pub fn fleet(&self) -> error::Result<String> {
         self.with_space(|space| observer::known(space.deployment()?))
+    }
+
+    /// As [`Gate::amend`], at all instances of the fleet, by somebody; resolves once it is in force here.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn amend_fleet<'env>(
+        &self,
+        env: &'env Env,
+        names: Vec<String>,
+        quotas: Float64Array,
+        bursts: Float64Array,
+        windows_ms: Float64Array,
+        kinds: Float64Array,
+        removed: Vec<String>,
+        by: String,
+    ) -> error::Result<Object<'env>> {
+        let columns = Columns::new(&quotas, &bursts, &windows_ms, &kinds);
+        let policy = self.engine()?.policy();
+        let amendment = Amendment::new(&policy.compiled().image, &names, &columns, &removed)?;
+        self.with_space(|space| {
+            let shared = space.shared.as_ref().ok_or_else(closed)?;
+            observer::amend(env, space.deployment()?, shared.store(), &amendment, &by)
+        })
+    }
+
+    /// Which of these tenants have limits of their own at present.
+    #[napi(catch_unwind)]
+    pub fn named(&self, names: Vec<String>) -> error::Result<Vec<bool>> {
+        let policy = self.engine()?.policy();
+        let draft = Draft::of(&policy.compiled().image);
+        Ok(names.iter().map(|name| draft.names(name)).collect())
     }
 
     /// The newest entries of the audit trail, in JSON.

@@ -48,6 +48,12 @@ pub trait Policies: Send + Sync + 'static {
     /// Why not, in words.
     fn enforce(&self, hash: ImageHash) -> Result<(), String>;
 
+    /// Makes amendments upon the policy in force, in their order.
+    ///
+    /// # Errors
+    /// Why not, in words. Then none of them is made.
+    fn amend(&self, amendments: &[Vec<u8>]) -> Result<(), String>;
+
     /// Judges the same requests by another policy from now on, or by none.
     fn compare(&self, comparing: Option<Comparing>);
 
@@ -126,6 +132,9 @@ pub enum NotDone {
     /// What it holds is not understood.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// An amendment that others have made cannot be made here.
+    #[error("an amendment of the policy is not made here: {0}")]
+    Amendment(String),
     /// The process ends.
     #[error("the limiter is closed")]
     Ended,
@@ -145,6 +154,8 @@ pub struct Seen {
     pub reports: Vec<Report>,
     /// The rollout that is under way, or the last one that this instance has seen.
     pub log: Option<ExecutionLog>,
+    /// How many amendments upon the active revision this instance has made: of which, and how many.
+    pub amended: Option<(u64, u64)>,
     /// Has the store been read?
     pub looked: bool,
     /// Why it takes no part at present.

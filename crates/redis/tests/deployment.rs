@@ -30,6 +30,7 @@ const NEW: ImageHash = ImageHash([2; 32]);
 struct Plain {
     in_force: Mutex<Vec<ImageHash>>,
     held: Mutex<BTreeSet<ImageHash>>,
+    amended: Mutex<Vec<Vec<u8>>>,
     comparing: Mutex<Option<Comparing>>,
     /// Requests, and those of them that are now denied, as soon as something is compared.
     traffic: Mutex<(u64, u64)>,
@@ -46,6 +47,11 @@ impl Policies for Plain {
 
     fn enforce(&self, hash: ImageHash) -> Result<(), String> {
         self.in_force.lock().push(hash);
+        Ok(())
+    }
+
+    fn amend(&self, amendments: &[Vec<u8>]) -> Result<(), String> {
+        self.amended.lock().extend_from_slice(amendments);
         Ok(())
     }
 
@@ -278,6 +284,28 @@ async fn a_process_by_itself_goes_the_same_way() {
     alone.deployment.apply(proposal(NEW), stored(NEW)).await.unwrap();
     assert!(matches!(alone.outcome().await, Outcome::Locked { .. }));
     until(|| alone.revision() == Some((2, NEW))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn amendments_come_to_all_in_their_order_and_end_with_the_revision() {
+    let server = Server::start();
+    let instances = fleet(&server, 3).await;
+    let store = redis(&server).await;
+    for number in 1..=600_u16 {
+        store.amend(1, &number.to_be_bytes(), &[]).await.unwrap();
+    }
+    let all: Vec<Vec<u8>> = (1..=600_u16).map(|number| number.to_be_bytes().to_vec()).collect();
+    for instance in &instances {
+        until(|| *instance.policies.amended.lock() == all).await;
+    }
+    // Whoever comes later makes them, too.
+    let late = Instance::start(9, OLD, redis(&server).await);
+    until(|| *late.policies.amended.lock() == all).await;
+    instances[0].deployment.apply(proposal(NEW), stored(NEW)).await.unwrap();
+    until(|| late.revision() == Some((2, NEW))).await;
+    until(|| late.deployment.seen().borrow().amended == Some((2, 0))).await;
+    store.amend(2, b"more", &[]).await.unwrap();
+    until(|| late.policies.amended.lock().last() == Some(&b"more".to_vec())).await;
 }
 
 #[tokio::test]

@@ -133,9 +133,23 @@ impl Draft {
         Ok(())
     }
 
+    /// As [`Draft::upsert`], by the hash of a name.
+    ///
+    /// # Errors
+    /// See [`TenantFault`].
+    pub fn upsert_hashed(&mut self, name: NameHash, declared: Declared) -> Result<(), TenantFault> {
+        let stated = self.intern(declared)?;
+        self.changes.insert(name, Some(stated));
+        Ok(())
+    }
+
     /// Takes a tenant's row away; `false`: it had none.
     pub fn remove(&mut self, name: &str) -> bool {
-        let name = NameHash::of(name.as_bytes());
+        self.remove_hashed(NameHash::of(name.as_bytes()))
+    }
+
+    /// As [`Draft::remove`], by the hash of a name.
+    pub fn remove_hashed(&mut self, name: NameHash) -> bool {
         let had = match self.changes.get(&name) {
             Some(change) => change.is_some(),
             None => self.is_named(&name) || self.rows.iter().any(|(other, _)| *other == name),
@@ -144,6 +158,12 @@ impl Draft {
             self.changes.insert(name, None);
         }
         had
+    }
+
+    /// Has a tenant a row in the policy that is to be changed?
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.is_named(&NameHash::of(name.as_bytes()))
     }
 
     /// Has a tenant a row in what this is on top of?

@@ -25,6 +25,8 @@ const BUSY: Duration = Duration::from_millis(250);
 const STALE: Duration = Duration::from_secs(2);
 /// Hints are listened for again after so long.
 const DEAF: Duration = Duration::from_secs(5);
+/// So many amendments are made together.
+const AT_ONCE: u32 = 256;
 /// In one turn it looks so often again, because something has changed.
 const MOST_LOOKS: usize = 16;
 
@@ -146,8 +148,8 @@ impl<P: Policies> Agent<P> {
         if self.member.role == Role::Instance {
             self.decide_as_told().await;
         }
+        let mut glance = self.report(&store).await?;
         for _ in 0..MOST_LOOKS {
-            let glance = self.report(&store).await?;
             let is_fresh = self.looked.is_some_and(|looked| looked.elapsed() < STALE);
             if self.version == Some(glance.version) && !self.is_busy() && is_fresh {
                 break;
@@ -155,7 +157,9 @@ impl<P: Policies> Agent<P> {
             if !self.look(&store).await? {
                 break;
             }
+            glance = self.report(&store).await?;
         }
+        self.amend(&store, &glance).await?;
         Ok(self.wake())
     }
 
@@ -270,9 +274,38 @@ impl<P: Policies> Agent<P> {
                 return true;
             }
         }
+        if in_force != Some(revision.hash) {
+            // What comes into force comes without amendments.
+            self.seen.amended = None;
+        }
         self.follower.enforce(now);
         self.compare();
         true
+    }
+
+    /// Makes the amendments upon the active revision that it has not made yet, where it decides by that.
+    async fn amend(&mut self, store: &Store, glance: &Glance) -> Result<(), NotDone> {
+        let Some(Revision { number, .. }) = self.follower.enforces() else { return Ok(()) };
+        if number != glance.revision {
+            return Ok(());
+        }
+        loop {
+            let made =
+                self.seen.amended.filter(|(revision, _)| *revision == number).map_or(0, |(_, made)| made);
+            if made >= glance.amended {
+                self.seen.amended = Some((number, made));
+                return Ok(());
+            }
+            let read = store.amendments(made + 1, AT_ONCE).await?;
+            if read.revision != number || read.entries.is_empty() {
+                return Ok(());
+            }
+            let last = read.entries.last().map_or(made, |(number, _)| *number);
+            let amendments: Vec<Vec<u8>> = read.entries.into_iter().map(|(_, bytes)| bytes).collect();
+            let policies = Arc::clone(&self.policies);
+            blocking(move || policies.amend(&amendments)).await.map_err(NotDone::Amendment)?;
+            self.seen.amended = Some((number, last));
+        }
     }
 
     fn compare(&mut self) {

@@ -1,0 +1,90 @@
+//! An amendment upon a policy, as a fleet's store keeps it: rows of tenants by the hashes of their names, so that no name is in Redis.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tollgate_core::Grant;
+use tollgate_core::lease::exchange::MOST_TOKENS;
+use tollgate_core::policy::{Declared, Draft, Image, NameHash, TenantFault};
+
+use crate::columns::{Columns, Row};
+use crate::error::{Result, config};
+
+/// Tenants that get limits of their own, and tenants that have none any more.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Amendment {
+    upserted: Vec<(Hash, Row)>,
+    removed: Vec<Hash>,
+}
+
+/// The hash of a name, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Hash(String);
+
+impl Hash {
+    fn of(name: &str) -> Self {
+        Self(format!("{:032x}", u128::from_be_bytes(NameHash::of(name.as_bytes()).bytes())))
+    }
+
+    fn read(&self) -> std::result::Result<NameHash, String> {
+        let number = u128::from_str_radix(&self.0, 16).map_err(|error| format!("a name's hash: {error}"))?;
+        Ok(NameHash::from_bytes(number.to_be_bytes()))
+    }
+}
+
+impl Amendment {
+    /// Of rows as JavaScript gives them, upon a policy.
+    ///
+    /// # Errors
+    /// A row that says nothing, or that the policy or a fleet cannot take: others would be held up by what they cannot make.
+    pub fn new(
+        image: &Arc<Image>,
+        names: &[String],
+        columns: &Columns<'_>,
+        removed: &[String],
+    ) -> Result<Self> {
+        let mut draft = Draft::of(image);
+        for (name, declared) in columns.rows(names.to_vec())? {
+            draft.upsert(&name, declared).map_err(config)?;
+            if let Some(Grant::Tokens { quota, burst, .. }) = declared.grant
+                && quota.saturating_add(burst) > MOST_TOKENS
+            {
+                return Err(config(format!(
+                    "quota and burst: {quota} and {burst}; accepted is a sum of at most {MOST_TOKENS} where a fleet shares it"
+                )));
+            }
+        }
+        let upserted = names.iter().map(|name| Hash::of(name)).zip(columns.each()).collect();
+        Ok(Self { upserted, removed: removed.iter().map(|name| Hash::of(name)).collect() })
+    }
+
+    pub fn read(bytes: &[u8]) -> std::result::Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| format!("an amendment: {error}"))
+    }
+
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(config)
+    }
+
+    /// What the audit trail says of it.
+    pub fn entry(&self, by: &str) -> Result<Vec<u8>> {
+        let upserted: Vec<&Hash> = self.upserted.iter().map(|(hash, _)| hash).collect();
+        let entry = serde_json::json!({
+            "event": "amended", "by": by, "upserted": upserted, "removed": self.removed,
+        });
+        serde_json::to_vec(&entry).map_err(config)
+    }
+
+    /// Makes it upon a policy.
+    pub fn amend(&self, draft: &mut Draft) -> std::result::Result<(), String> {
+        for (hash, row) in &self.upserted {
+            let declared: Declared = row.declared().map_err(|error| error.reason.clone())?;
+            draft.upsert_hashed(hash.read()?, declared).map_err(|fault: TenantFault| fault.to_string())?;
+        }
+        for hash in &self.removed {
+            draft.remove_hashed(hash.read()?);
+        }
+        Ok(())
+    }
+}
