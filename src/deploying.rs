@@ -102,6 +102,8 @@ pub struct Shelf {
     engine: Arc<Engine>,
     in_force: Arc<InForce>,
     at_hand: Mutex<HashMap<ImageHash, AtHand>>,
+    /// Are tenants loaded by the process, and loaded again?
+    refreshes: bool,
     /// Whose they are; where both policies are judged.
     space: Weak<Space>,
 }
@@ -114,7 +116,8 @@ impl Shelf {
             AtHand { compiled: engine.policy().compiled().clone(), definition: in_force.definition() };
         let hash = at_hand.compiled.image.image_hash();
         let at_hand = Mutex::new(HashMap::from([(hash, at_hand)]));
-        (Self { engine, in_force, at_hand, space: Arc::downgrade(space) }, hash)
+        let refreshes = space.refreshes;
+        (Self { engine, in_force, at_hand, refreshes, space: Arc::downgrade(space) }, hash)
     }
 
     fn get(&self, hash: ImageHash) -> Option<AtHand> {
@@ -136,8 +139,17 @@ impl Policies for Shelf {
 
     fn enforce(&self, hash: ImageHash) -> std::result::Result<(), String> {
         let AtHand { compiled, definition } = self.get(hash).ok_or("it is not at hand")?;
+        if self.refreshes && definition.hash == self.in_force.definition().hash {
+            // The tenants that are loaded here are newer than those that whoever proposed it had loaded.
+            return Ok(());
+        }
         let replace = || self.engine.replace(compiled, crate::clock::now());
         self.in_force.replace(definition, false, replace).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn are_alike(&self, one: ImageHash, other: ImageHash) -> bool {
+        let definition = |hash| self.get(hash).map(|at_hand| at_hand.definition.hash);
+        one == other || self.refreshes && definition(one).is_some_and(|hash| Some(hash) == definition(other))
     }
 
     fn amend(&self, amendments: &[Vec<u8>]) -> std::result::Result<(), String> {
@@ -190,6 +202,10 @@ impl Policies for NoPolicies {
 
     fn enforce(&self, _hash: ImageHash) -> std::result::Result<(), String> {
         Err("an observer decides on nothing".to_owned())
+    }
+
+    fn are_alike(&self, one: ImageHash, other: ImageHash) -> bool {
+        one == other
     }
 
     fn amend(&self, _amendments: &[Vec<u8>]) -> std::result::Result<(), String> {

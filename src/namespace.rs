@@ -39,6 +39,8 @@ pub struct Space {
     /// What leases tokens for that other one.
     judged: Mutex<Option<Driver>>,
     name: String,
+    /// Are its tenants loaded by the process, and loaded again?
+    pub refreshes: bool,
     /// How many of its limiters are about to close.
     pub leaving: AtomicUsize,
     /// The policy that it began with.
@@ -96,7 +98,7 @@ impl Space {
     /// to judge a rollout by.
     pub fn judge(&self, comparing: Option<(Comparing, Compiled)>) {
         let shadow = comparing.and_then(|(comparing, other)| {
-            Shadow::new(&comparing, other, &self.name, self.sharing.as_deref(), self.engine.capacity()).ok()
+            Shadow::new(&comparing, other, &self.engine, &self.name, self.sharing.as_deref()).ok()
         });
         let (comparison, driver) = shadow.map(|shadow| (shadow.comparison, shadow.driver)).unzip();
         self.compare(comparison);
@@ -241,6 +243,7 @@ pub fn enter(
         compared: Compared::default(),
         judged: Mutex::default(),
         name: namespace.to_owned(),
+        refreshes,
         leaving: AtomicUsize::new(0),
         declared,
     });

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use tollgate_core::Engine;
 use tollgate_core::comparison::{Comparison, Side};
 use tollgate_core::policy::Compiled;
-use tollgate_core::{Capacity, Engine};
 use tollgate_redis::Driver;
 use tollgate_redis::deployment::Comparing;
 
@@ -21,14 +21,16 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// Of the policy that does not decide, in a namespace that is shared by these options, if it is.
+    /// Of the policy that does not decide, beside the engine of the one that does, in a namespace that is shared by these options, if it
+    /// is.
     pub fn new(
         comparing: &Comparing,
         other: Compiled,
+        live: &Engine,
         namespace: &str,
         sharing: Option<&str>,
-        capacity: Capacity,
     ) -> Result<Self> {
+        let capacity = live.capacity();
         let now = crate::clock::epoch(crate::clock::now(), false);
         let (engine, driver) = match sharing {
             None => (Arc::new(Engine::new(hasher(), other, capacity, now).map_err(internal)?), None),
@@ -38,13 +40,17 @@ impl Shadow {
                 let sharing = Sharing::read(options, &format!("{namespace}/judged/{revision}/{policy}"))?;
                 let engine = Engine::shared(hasher(), other, capacity, now, sharing.settings);
                 let engine = Arc::new(engine.map_err(internal)?);
+                if let (Some(judged), Some(fleet)) = (engine.fleet(), live.fleet()) {
+                    // Else whoever is at its limit would have a fresh burst under the one policy, and none under the other.
+                    judged.inherit(fleet, now.monotonic);
+                }
                 let clock = crate::clock::now;
                 let driver = Driver::start(&runtime()?, Arc::clone(&engine), sharing.backends, clock, |_| ());
                 (engine, driver)
             }
         };
-        let live = if comparing.by_candidate { Side::Candidate } else { Side::Old };
-        let comparison = Comparison::new(engine, comparing.round, comparing.began, live);
+        let side = if comparing.by_candidate { Side::Candidate } else { Side::Old };
+        let comparison = Comparison::new(engine, comparing.round, comparing.began, side);
         Ok(Self { comparison, driver })
     }
 }

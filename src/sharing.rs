@@ -234,8 +234,8 @@ impl Shared {
     }
 
     /// Gives leases back; resolves when that is done, or within a second.
-    pub fn drain(&self) -> AsyncTask<Wait> {
-        AsyncTask::new(Wait(Some(Box::new(self.driver.drain()))))
+    pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.driver.drain()
     }
 }
 
@@ -243,6 +243,11 @@ impl Shared {
 pub struct Wait(Option<Box<dyn Future<Output = ()> + Send>>);
 
 impl Wait {
+    /// For this.
+    pub fn until(future: impl Future<Output = ()> + Send + 'static) -> AsyncTask<Self> {
+        AsyncTask::new(Self(Some(Box::new(future))))
+    }
+
     /// For nothing.
     pub fn over() -> AsyncTask<Self> {
         AsyncTask::new(Self(None))

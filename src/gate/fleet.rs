@@ -126,9 +126,16 @@ impl Gate {
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn drain(&self) -> error::Result<AsyncTask<Wait>> {
         self.with_session(|session| {
-            let all_leave = session.leave();
-            let shared = session.shared().ok_or_else(closed)?;
-            Ok(if all_leave { shared.drain() } else { Wait::over() })
+            if !session.leave() {
+                return Ok(Wait::over());
+            }
+            let space = session.space().ok_or_else(closed)?;
+            let shared = space.shared.as_ref().ok_or_else(closed)?;
+            let (left, drained) = (space.deployment()?.leave(), shared.drained());
+            // What waits for this to end is not to wait for one after the other.
+            Ok(Wait::until(async move {
+                tokio::join!(left, drained);
+            }))
         })
     }
 

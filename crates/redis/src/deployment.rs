@@ -48,6 +48,10 @@ pub trait Policies: Send + Sync + 'static {
     /// Why not, in words.
     fn enforce(&self, hash: ImageHash) -> Result<(), String>;
 
+    /// Are two policies at hand the same but for tenants that this process loads by itself? Then each of its instances has those that it
+    /// has loaded, and none of them is anything new.
+    fn are_alike(&self, one: ImageHash, other: ImageHash) -> bool;
+
     /// Makes amendments upon the policy in force, in their order.
     ///
     /// # Errors

@@ -178,7 +178,7 @@ impl Driver {
     }
 
     /// Gives leases back and ends; resolves once that is done, within a second.
-    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
         let _ = self.stop.send(true);
         let mut ended = self.ended.clone();
         async move {

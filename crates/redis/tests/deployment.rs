@@ -50,6 +50,10 @@ impl Policies for Plain {
         Ok(())
     }
 
+    fn are_alike(&self, one: ImageHash, other: ImageHash) -> bool {
+        one == other
+    }
+
     fn amend(&self, amendments: &[Vec<u8>]) -> Result<(), String> {
         self.amended.lock().extend_from_slice(amendments);
         Ok(())
@@ -69,7 +73,7 @@ impl Policies for Plain {
     }
 
     fn stored(&self, hash: ImageHash) -> Option<Vec<u8>> {
-        Some(hash.0.to_vec())
+        self.held.lock().contains(&hash).then(|| hash.0.to_vec())
     }
 
     fn keep(&self, hashes: &[ImageHash]) {
@@ -97,7 +101,8 @@ fn proposal(hash: ImageHash) -> Proposal {
 
 impl Instance {
     fn start(number: u64, declared: ImageHash, store: Store) -> Self {
-        let policies = Arc::new(Plain { traffic: Mutex::new((1_000, 0)), ..Plain::default() });
+        let held = Mutex::new(BTreeSet::from([declared]));
+        let policies = Arc::new(Plain { held, traffic: Mutex::new((1_000, 0)), ..Plain::default() });
         let process = Process { host: "here".to_owned(), pid: number.to_string(), ..Process::default() };
         let member =
             Member { instance: number, process, role: Role::Instance, declared: Some(proposal(declared)) };

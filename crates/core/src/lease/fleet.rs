@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::exchange::{BucketName, Reply, SharedLimit, TAGS};
+use super::exchange::{BucketName, Life, Reply, SharedLimit, TAGS};
 use super::knowledge::{Knowledge, left};
 use super::name::Naming;
 use super::record::{Answer, Record};
@@ -27,7 +27,7 @@ pub use due::Call;
 const SHARDS: usize = 256;
 
 /// A bucket that nothing is held of, and of which there is something to know.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Dormant {
     name: BucketName,
     limit: SharedLimit,
@@ -77,6 +77,23 @@ impl Fleet {
             swept: AtomicU64::new(0),
             on_urgent: OnceLock::new(),
         }
+    }
+
+    /// Begins where another one of this process stands: as much is spent here as is spent there, for all that is known of that. The
+    /// backends are told so as if they had lost it. Before anything is asked for.
+    pub fn inherit(&self, other: &Self, now: Nanos) {
+        for (shard, other) in self.shards.iter().zip(&other.shards) {
+            let (mut shard, other) = (shard.lock(), other.lock());
+            let awake = other.awake.iter().filter_map(|(&key, record)| {
+                let known = record.knowledge(now)?;
+                Some((key, Dormant { name: record.name(), limit: *record.limit(), known }))
+            });
+            shard.dormant.extend(awake);
+            shard.dormant.extend(other.dormant.iter().map(|(&key, dormant)| (key, *dormant)));
+        }
+        // No state goes on from this one.
+        let nobodys = Life { id: other.settings.instance, count: u64::MAX >> 11 };
+        self.tags.iter().for_each(|tag| tag.lock().miss(nobodys));
     }
 
     /// How leases are handled.

@@ -123,6 +123,11 @@ impl Tag {
         std::mem::replace(&mut self.standing, Standing::Down)
     }
 
+    /// Misses a state, of which something is known here.
+    pub(crate) fn miss(&mut self, life: Life) {
+        self.seen = Some(life);
+    }
+
     /// The backend answers again, or another one does.
     pub(crate) fn come_up(&mut self) {
         if self.standing == Standing::Down {

@@ -99,11 +99,14 @@ pub fn verdict(findings: &[Finding]) -> Verdict {
 
 /// Of requests that were admitted, the share that would not be any more: for the fleet, and for tenants with enough of them, those
 /// that fail or else the worst.
+///
+/// Whoever sends more than its quota is refused now here, now there, by two policies that grant it the same. So of what a tenant
+/// is refused that it was not before, what it is admitted that it was not before is taken off: of its own, not of others'.
 #[must_use]
 pub fn decision_flips(tallies: &Tallies, settings: &Settings) -> Vec<Finding> {
     let threshold = settings.thresholds.decision_flips;
-    let of = |judged: &Judged, scope| {
-        let value = share(judged.now_denied, judged.conforming);
+    let of = |judged: &Judged, cut, scope| {
+        let value = share(cut, judged.conforming);
         Finding {
             check: Check::DecisionFlips,
             value: rounded(value),
@@ -114,10 +117,27 @@ pub fn decision_flips(tallies: &Tallies, settings: &Settings) -> Vec<Finding> {
         }
     };
     let tenants = tallies.tenants.iter().filter(|tenant| tenant.judged.conforming >= settings.min_samples);
-    let tenants = tenants.map(|tenant| of(&tenant.judged, scope(tenant))).collect();
-    let mut findings = vec![of(&tallies.judged, Scope::Fleet)];
+    let tenants = tenants.map(|tenant| of(&tenant.judged, cut(&tenant.judged), scope(tenant))).collect();
+    let mut findings = vec![of(&tallies.judged, cut_of_all(tallies), Scope::Fleet)];
     findings.extend(worst(tenants));
     findings
+}
+
+/// Of what was admitted, what would not be any more.
+fn cut(judged: &Judged) -> u64 {
+    judged.now_denied.saturating_sub(judged.now_admitted)
+}
+
+/// The same for all requests: tenants one by one, as far as they are known, and all others together.
+fn cut_of_all(tallies: &Tallies) -> u64 {
+    let mut others = tallies.judged;
+    let mut known = 0_u64;
+    for TenantTally { judged, .. } in &tallies.tenants {
+        known = known.saturating_add(cut(judged));
+        others.now_denied = others.now_denied.saturating_sub(judged.now_denied);
+        others.now_admitted = others.now_admitted.saturating_sub(judged.now_admitted);
+    }
+    known.saturating_add(cut(&others))
 }
 
 /// What was admitted at once, over what may be.

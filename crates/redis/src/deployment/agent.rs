@@ -244,8 +244,11 @@ impl<P: Policies> Agent<P> {
         }
         changed |= self.decide_as_told().await;
         self.compare();
-        let held = self.follower.held();
-        self.policies.keep(held);
+        let mut kept = self.follower.held().to_vec();
+        if !self.booted {
+            kept.extend(self.declared());
+        }
+        self.policies.keep(&kept);
         Ok(changed)
     }
 

@@ -82,6 +82,7 @@ impl<P: Policies> Agent<P> {
         }
         let Some(proposal) = self.member.declared.clone() else { return };
         match boot(record, proposal.hash) {
+            Boot::Propose if self.policies.are_alike(record.active.hash, proposal.hash) => {}
             Boot::Propose if record.rollout.is_some() => return,
             Boot::Propose => {
                 let (reply, _) = tokio::sync::oneshot::channel();

@@ -46,6 +46,23 @@ fn requests_that_the_old_policy_denies_are_no_samples() {
 }
 
 #[test]
+fn whoever_is_refused_now_here_now_there_is_not_cut() {
+    let alike = Judged { now_admitted: 290, ..judged(1000, 300) };
+    let tallies = Tallies { judged: alike, ..tallies() };
+    assert_eq!(of(Check::DecisionFlips, &tallies), Verdict::Passed);
+}
+
+#[test]
+fn what_one_tenant_gains_does_not_hide_what_another_loses() {
+    let gains = Judged { now_admitted: 900, ..judged(1000, 0) };
+    let tenants = vec![TenantTally::of("gains", gains), TenantTally::of("loses", judged(90, 90))];
+    let all = Judged { now_admitted: 900, ..judged(1090, 90) };
+    let tallies = Tallies { judged: all, tenants, ..tallies() };
+    let findings = decision_flips(&tallies, &Settings::default());
+    assert_eq!((findings[0].verdict, findings[0].value), (Verdict::Failed, 0.082_569));
+}
+
+#[test]
 fn a_small_tenant_that_is_cut_fails_though_the_fleet_passes() {
     let tenants = vec![
         TenantTally::of("large", judged(9000, 9)),
