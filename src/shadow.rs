@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tollgate_core::Engine;
 use tollgate_core::comparison::{Comparison, Side};
+use tollgate_core::lease::{OnFailure, Settings};
 use tollgate_core::policy::Compiled;
 use tollgate_redis::Driver;
 use tollgate_redis::deployment::Comparing;
@@ -38,7 +39,9 @@ impl Shadow {
                 // Neither the two policies of a rollout nor those of two rollouts have buckets in common.
                 let (revision, policy) = (comparing.round.revision, comparing.other);
                 let sharing = Sharing::read(options, &format!("{namespace}/judged/{revision}/{policy}"))?;
-                let engine = Engine::shared(hasher(), other, capacity, now, sharing.settings);
+                // What is admitted by a share says nothing of the policy: it is not judged, but debited.
+                let settings = Settings { on_failure: OnFailure::Deny, credit: 0, ..sharing.settings };
+                let engine = Engine::shared(hasher(), other, capacity, now, settings);
                 let engine = Arc::new(engine.map_err(internal)?);
                 if let (Some(judged), Some(fleet)) = (engine.fleet(), live.fleet()) {
                     // Else whoever is at its limit would have a fresh burst under the one policy, and none under the other.

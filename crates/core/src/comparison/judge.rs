@@ -75,11 +75,22 @@ impl Judge {
         if !self.decide(policy, ruling, request, cost, now) {
             return;
         }
-        let other = Verdict::of(&self.ruling);
+        // Slots that there were too few of are taken as there.
+        let (live_admits, other) = (Verdict::of(ruling) == Verdict::Admits, Verdict::of(&self.ruling));
         if other != Verdict::Silent {
-            // Slots that there were too few of are taken as there.
-            let (live_admits, admits) = (Verdict::of(ruling) == Verdict::Admits, other != Verdict::Denies);
-            self.count(self.comparison.judged(live_admits, admits), (live, policy, ruling), request, now);
+            let judged = self.comparison.judged(live_admits, other != Verdict::Denies);
+            self.count(judged, (live, policy, ruling), request, now);
+        } else if live_admits {
+            self.debit(request, now);
+        }
+    }
+
+    /// Debits what the other policy would have charged, for want of a lease or of a backend: what is admitted meanwhile is spent, though
+    /// nobody knows whether it would have been admitted.
+    fn debit(&mut self, request: &Request<'_>, now: Nanos) {
+        let Self { gate, ruling, .. } = self;
+        for Applied { charge, .. } in ruling.applied().iter().filter(|applied| !applied.charge.slot) {
+            gate.debit(*charge, request.subject, request.name, charge.cost, now);
         }
     }
 

@@ -46,6 +46,15 @@ fn requests_that_the_old_policy_denies_are_no_samples() {
 }
 
 #[test]
+fn where_nobody_tells_what_came_of_requests_errors_are_no_reason_to_wait() {
+    let untold = Tallies { judged: judged(1000, 0), ..tallies() };
+    assert_eq!(of(Check::ErrorRate, &untold), Verdict::Passed);
+    // Who tells of the old policy only has not tried the candidate.
+    let by_old = Outcomes { requests: 1000, ..Outcomes::default() };
+    assert_eq!(of(Check::ErrorRate, &Tallies { by_old, ..untold }), Verdict::Inconclusive);
+}
+
+#[test]
 fn whoever_is_refused_now_here_now_there_is_not_cut() {
     let alike = Judged { now_admitted: 290, ..judged(1000, 300) };
     let tallies = Tallies { judged: alike, ..tallies() };
