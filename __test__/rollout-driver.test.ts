@@ -23,10 +23,10 @@ async function driven(
   options: ApplyOptions['rollout'],
   before?: (left: readonly Service[]) => void,
 ): Promise<Driven> {
-  let load: Traffic | undefined
+  const started: { load?: Traffic } = {}
   t.after(async () => {
-    await load?.stop()
-    const failed = load?.seen.filter(({ status }) => status !== 200)
+    await started.load?.stop()
+    const failed = started.load?.seen.filter(({ status }) => status !== 200)
     assert.deepEqual(failed, [], 'no request to those that live fails')
   })
   const [driver, ...left] = await services(t, 3, {
@@ -35,7 +35,7 @@ async function driven(
     policyDefinition: { defaultQuota: 1_000, burstAllowance: 0 },
   })
   const ports = left.map((service) => service.ports.own)
-  load = new Traffic(t, { acme: 20, globex: 20 }, ports)
+  started.load = new Traffic(t, { acme: 20, globex: 20 }, ports)
   before?.(left)
   const settings = { observationWindow: '1s', minSamples: 5, patience: '30s', ...options } as const
   const over = driver!.tell('apply', { defaultQuota: 900, burstAllowance: 0 }, { rollout: settings })
