@@ -8,7 +8,9 @@ import {
   type RateLimitPolicyOptions,
   type RolloutResult,
 } from 'tollgate'
+import { most } from './fleet-bound.ts'
 import { Fleet } from './fleet.ts'
+import { Report } from './fleet-report.ts'
 import type { Load } from './load.ts'
 import { redisServer } from './redis.ts'
 import { until } from './until.ts'
@@ -60,4 +62,30 @@ test('and it is by one that grants it less', async (t) => {
   const { status, reason } = await applied(t, 'less', { ...FIFTY, defaultQuota: 35 })
   assert.equal(status, 'rolled_back')
   assert.match(reason ?? '', /^decision_flips is/)
+})
+
+test('a fleet is held to a limit that a rollout has lowered, also where nobody ever lacks a token', async (t) => {
+  const options: RateLimitPolicyOptions = {
+    backends: [redis.url],
+    namespace: 'lowered',
+    policyDefinition: { ...FIFTY, defaultQuota: 1_000 },
+  }
+  const ten = { ...FIFTY, defaultQuota: 10 }
+  await fleet.with(2, options, async (instances) => {
+    await using limiter = await enforceRateLimitPolicy(options)
+    await until('three instances live', () => limiter.status().fleet?.instances.length === 3)
+    // Nothing is looked at for long: what is asked here is whether the limit holds.
+    const rollout = { observationWindow: '100ms', minSamples: 1, steps: [1] }
+    const seconds = 10
+    const loaded = instances.map((instance) =>
+      instance.hammer({ ...LOAD, perSecond: 30, milliseconds: seconds * 1_000 }),
+    )
+    const { status } = await limiter.applyPolicy(ten, { rollbackThreshold: 1, rollout })
+    const locked = Date.now()
+    assert.equal(status, 'locked')
+    const report = Report.of(await Promise.all(loaded)).between(locked, Infinity)
+    const bound = most({ ...ten }, report.seconds)
+    t.diagnostic(`${report.admitted} admitted in ${report.seconds.toFixed(2)} s, at most ${bound}`)
+    assert.ok(report.admitted <= bound)
+  })
 })

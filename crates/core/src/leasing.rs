@@ -199,6 +199,13 @@ impl Hand for BucketHand<'_> {
         }
     }
 
+    fn limit(&mut self) -> Option<SharedLimit> {
+        self.read()?;
+        let (table, index, _) = self.found.as_ref()?;
+        let meter = table.meter_of(table.slots.get(*index)?.meta()?)?;
+        meter.shared().copied()
+    }
+
     fn replace(&mut self, state: u64) -> bool {
         let Some((table, index, word)) = self.found.take() else { return false };
         let slot = table.slots.get(index);

@@ -64,6 +64,13 @@ impl Record {
         }
     }
 
+    fn set_limit(&mut self, limit: SharedLimit) {
+        match self {
+            Self::Tokens(record) => record.limit = limit,
+            Self::Permits(record) => record.limit = limit,
+        }
+    }
+
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Tokens(record) => record.number,
@@ -149,6 +156,10 @@ impl Record {
         settings: &Settings,
         now: Nanos,
     ) -> Option<Ask> {
+        // Whoever never lacks anything would go on by the limit of a policy that has been replaced.
+        if let Some(limit) = hand.limit() {
+            self.set_limit(limit);
+        }
         match self {
             Self::Tokens(record) => record.ask(hand, standing, closing, settings, now),
             Self::Permits(record) => record.ask(hand, standing, closing, settings, now),

@@ -8,6 +8,8 @@ use crate::time::Epoch;
 pub(crate) trait Hand {
     /// Its state, and where that counts time from; `None` if it is not there any more.
     fn read(&mut self) -> Option<(u64, Epoch)>;
+    /// The limit that it is under by now; `None` if it is not there any more.
+    fn limit(&mut self) -> Option<SharedLimit>;
     /// Replaces the state that was read last; `false` if it has changed since.
     fn replace(&mut self, state: u64) -> bool;
     /// Refuses everything for a time; zero lifts that.
