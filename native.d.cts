@@ -76,6 +76,10 @@ export declare class Gate {
   askRollout(what: string, by: string): Promise<string>
   /** What is known of the fleet and its rollouts, in JSON. */
   fleet(): string
+  /** As [`Gate::amend`], at all instances of the fleet, by somebody; resolves once it is in force here. */
+  amendFleet(names: Array<string>, quotas: Float64Array, bursts: Float64Array, windowsMs: Float64Array, kinds: Float64Array, removed: Array<string>, by: string): Promise<string>
+  /** Which of these tenants have limits of their own at present. */
+  named(names: Array<string>): Array<boolean>
   /** The newest entries of the audit trail, in JSON. */
   audit(count: number): Promise<string>
   /** What each backend was found to be, in JSON. */
