@@ -13,24 +13,8 @@ use crate::error::{Result, config};
 /// Tenants that get limits of their own, and tenants that have none any more.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Amendment {
-    upserted: Vec<(Hash, Row)>,
-    removed: Vec<Hash>,
-}
-
-/// The hash of a name, in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Hash(String);
-
-impl Hash {
-    fn of(name: &str) -> Self {
-        Self(format!("{:032x}", u128::from_be_bytes(NameHash::of(name.as_bytes()).bytes())))
-    }
-
-    fn read(&self) -> std::result::Result<NameHash, String> {
-        let number = u128::from_str_radix(&self.0, 16).map_err(|error| format!("a name's hash: {error}"))?;
-        Ok(NameHash::from_bytes(number.to_be_bytes()))
-    }
+    upserted: Vec<(NameHash, Row)>,
+    removed: Vec<NameHash>,
 }
 
 impl Amendment {
@@ -55,8 +39,8 @@ impl Amendment {
                 )));
             }
         }
-        let upserted = names.iter().map(|name| Hash::of(name)).zip(columns.each()).collect();
-        Ok(Self { upserted, removed: removed.iter().map(|name| Hash::of(name)).collect() })
+        let upserted = hashes(names).zip(columns.each()).collect();
+        Ok(Self { upserted, removed: hashes(removed).collect() })
     }
 
     pub fn read(bytes: &[u8]) -> std::result::Result<Self, String> {
@@ -69,7 +53,7 @@ impl Amendment {
 
     /// What the audit trail says of it.
     pub fn entry(&self, by: &str) -> Result<Vec<u8>> {
-        let upserted: Vec<&Hash> = self.upserted.iter().map(|(hash, _)| hash).collect();
+        let upserted: Vec<&NameHash> = self.upserted.iter().map(|(hash, _)| hash).collect();
         let entry = serde_json::json!({
             "event": "amended", "by": by, "upserted": upserted, "removed": self.removed,
         });
@@ -80,11 +64,15 @@ impl Amendment {
     pub fn amend(&self, draft: &mut Draft) -> std::result::Result<(), String> {
         for (hash, row) in &self.upserted {
             let declared: Declared = row.declared().map_err(|error| error.reason.clone())?;
-            draft.upsert_hashed(hash.read()?, declared).map_err(|fault: TenantFault| fault.to_string())?;
+            draft.upsert_hashed(*hash, declared).map_err(|fault: TenantFault| fault.to_string())?;
         }
         for hash in &self.removed {
-            draft.remove_hashed(hash.read()?);
+            draft.remove_hashed(*hash);
         }
         Ok(())
     }
+}
+
+fn hashes(names: &[String]) -> impl Iterator<Item = NameHash> {
+    names.iter().map(|name| NameHash::of(name.as_bytes()))
 }

@@ -109,9 +109,7 @@ impl Space {
     fn is_ending(&self) -> bool {
         self.shared.as_ref().is_some_and(Shared::is_ending)
     }
-}
 
-impl Space {
     /// Begins to judge requests by another policy too, in place of whatever was compared before; or ends that. Of the same round it
     /// goes on with the numbers that it has: nothing happens where the same side is live, and otherwise the instance has come from
     /// one policy to the other.

@@ -1,7 +1,9 @@
 //! Names of tenants, as an image holds them.
 
 use std::fmt;
+use std::num::ParseIntError;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The longest name of a tenant, in bytes of UTF-8.
@@ -11,8 +13,9 @@ pub const LONGEST_NAME: usize = 256;
 pub const PREFIX_BITS: u32 = 57;
 
 /// SHA-256 of a tenant's name, cut to 128 bits. It is public and has no salt, so that equal policies are equal bytes;
-/// nobody can make two names that meet. Buckets are named by another, secret hash.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// nobody can make two names that meet. Buckets are named by another, secret hash. Written, it is 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct NameHash([u8; 16]);
 
 impl NameHash {
@@ -48,8 +51,28 @@ impl NameHash {
     }
 }
 
-impl fmt::Debug for NameHash {
+impl fmt::Display for NameHash {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for NameHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+impl From<NameHash> for String {
+    fn from(hash: NameHash) -> Self {
+        hash.to_string()
+    }
+}
+
+impl TryFrom<String> for NameHash {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, ParseIntError> {
+        u128::from_str_radix(&text, 16).map(|number| Self(number.to_be_bytes()))
     }
 }

@@ -157,6 +157,12 @@ impl Rollout {
         Some(Round { revision: self.candidate.number, step })
     }
 
+    /// Does going back there, or to the last good revision, mean to cancel it?
+    #[must_use]
+    pub fn is_cancelled_by_going_to(&self, revision: Option<u64>) -> bool {
+        revision.is_none_or(|number| number == self.from.number)
+    }
+
     /// Is it on the way back?
     #[must_use]
     pub fn is_rolling_back(&self) -> bool {

@@ -92,9 +92,7 @@ pub fn propose(view: &View<'_>, proposal: Proposal) -> Result<Change, Refused> {
 /// If there is no such revision, or another rollout is under way.
 pub fn rollback(view: &View<'_>, to: Option<u64>, settings: Settings, by: String) -> Result<Change, Refused> {
     let record = view.record;
-    if let Some(rollout) = &record.rollout
-        && to.is_none_or(|number| number == rollout.from.number)
-    {
+    if let Some(rollout) = record.rollout.as_ref().filter(|rollout| rollout.is_cancelled_by_going_to(to)) {
         return cancel(view, rollout, by);
     }
     check_quiet(view)?;

@@ -69,7 +69,6 @@ pub struct Outcomes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantTally {
     /// Who.
-    #[serde(with = "hexadecimal")]
     pub hash: NameHash,
     /// Its name, to be shown: cut to 64 bytes.
     pub name: String,
@@ -198,24 +197,6 @@ impl Outcomes {
             server_errors: each(self.server_errors, other.server_errors),
             limiter_errors: each(self.limiter_errors, other.limiter_errors),
         }
-    }
-}
-
-/// The hash of a name as 32 hexadecimal digits.
-mod hexadecimal {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::policy::NameHash;
-
-    pub(super) fn serialize<S: Serializer>(hash: &NameHash, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{:032x}", u128::from_be_bytes(hash.bytes())))
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<NameHash, D::Error> {
-        let text = String::deserialize(from)?;
-        let number = u128::from_str_radix(&text, 16).map_err(D::Error::custom)?;
-        Ok(NameHash::from_bytes(number.to_be_bytes()))
     }
 }
 

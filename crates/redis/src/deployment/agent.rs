@@ -276,8 +276,6 @@ impl<P: Policies> Agent<P> {
                 self.follower.refuse(revision, why);
                 return true;
             }
-        }
-        if in_force != Some(revision.hash) {
             // What comes into force comes without amendments.
             self.seen.amended = None;
         }
@@ -318,15 +316,9 @@ impl<P: Policies> Agent<P> {
             let by_candidate = self.follower.enforces() == Some(candidate);
             Some(Comparing { other: other.hash, by_candidate, round, began: now })
         });
-        let same = |one: &Comparing, other: &Comparing| {
-            (one.other, one.by_candidate, one.round) == (other.other, other.by_candidate, other.round)
-        };
-        let goes_on = match (&self.comparing, &comparing) {
-            (Some(before), Some(next)) => same(before, next),
-            (None, None) => true,
-            _ => false,
-        };
-        if !goes_on {
+        // Whenever it began, it goes on.
+        let what = |comparing: Comparing| (comparing.other, comparing.by_candidate, comparing.round);
+        if self.comparing.map(what) != comparing.map(what) {
             self.policies.compare(comparing);
             self.comparing = comparing;
         }

@@ -264,7 +264,12 @@ impl<P: Policies> Agent<P> {
                     let _ = reply.send(asked);
                     continue;
                 }
-                Wanted::GoBack { to, by, .. } if cancels(record, *to) => {
+                Wanted::GoBack { to, by, .. }
+                    if record
+                        .rollout
+                        .as_ref()
+                        .is_some_and(|rollout| rollout.is_cancelled_by_going_to(*to)) =>
+                {
                     let asked = self.ask(record, Wish::Cancel, by.clone());
                     let _ = reply.send(asked);
                     continue;
@@ -289,9 +294,4 @@ impl<P: Policies> Agent<P> {
         self.asks = Some(Ask { execution_id, what, by });
         Ok(execution_id)
     }
-}
-
-/// Does going back there mean to cancel what is under way?
-fn cancels(record: &Record, to: Option<u64>) -> bool {
-    record.rollout.as_ref().is_some_and(|rollout| to.is_none_or(|number| number == rollout.from.number))
 }
